@@ -1,0 +1,48 @@
+# PYTHON may be any Python 3.11 or newer: make PYTHON=python3.12 test
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip -qq --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test test-all check format bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+venv: .venv/ready  ## .venv with the locked packages and alexnet itself
+
+demo: .venv/ready  ## a first training, its errors and its figures
+	.venv/bin/alexnet demo
+
+test: .venv/ready  ## format, lint, types and tests: what CI runs
+	scripts/check
+
+test-all: .venv/ready  ## the same with the slow tests
+	scripts/check -m ""
+
+check: .venv/ready  ## the same as test, last failures first, stopping at the first one
+	scripts/check --failed-first --exitfirst
+
+format: .venv/ready  ## put every file into the house format
+	.venv/bin/ruff check --fix-only --quiet .
+	.venv/bin/ruff format .
+
+bench: .venv/ready  ## print the rows of docs/RESULTS.md again
+	@set -e; for script in $(wildcard benchmarks/[a-z]*.py); do \
+	  name=$${script##*/}; .venv/bin/python -m "benchmarks.$${name%.py}"; \
+	done
+
+clean:  ## remove what tools left; .venv and runs stay
+	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find alexnet tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The lock lists the CPU build's needs. Torch's CUDA build needs libraries of its own: the line
+# that names torch again installs those, and does nothing for a CPU build. The compat mode puts
+# a plain path into the venv; the default, an import hook, slows each start of Python there.
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; use make PYTHON=python3.11 or newer" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) install --no-deps -r requirements.lock
+	$(PIP) install "$$(grep '^torch==' requirements.lock)"
+	$(PIP) install --no-build-isolation --no-deps --config-settings editable_mode=compat -e .
+	@touch $@
