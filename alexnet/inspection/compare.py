@@ -1,0 +1,61 @@
+"""The differences of two nets: what their presets say, and what that does to each layer."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from alexnet.inspection.summary import LayerFigures, summarise
+from alexnet.nets import find
+
+DESCRIPTIVE = ("published", "notes")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which two nets differ."""
+
+    what: str
+    first: str
+    second: str
+
+
+def compare(first: str, second: str) -> list[Difference]:
+    """List the differences of two nets: fields of the preset, then layers, then totals.
+
+    Raises: ValueError if one of them is not the name of a net.
+    """
+    one, two = _fields(asdict(find(first))), _fields(asdict(find(second)))
+    found = [
+        Difference(key, one[key], two[key]) for key in one if key in two and one[key] != two[key]
+    ]
+    summaries = summarise(first), summarise(second)
+    layers = [{layer.name: _describe(layer) for layer in s.layers} for s in summaries]
+    for name in dict.fromkeys([*layers[0], *layers[1]]):
+        a, b = (side.get(name, "-") for side in layers)
+        if a != b:
+            found.append(Difference(name, a, b))
+    orders = [" ".join(side) for side in layers]
+    if orders[0] != orders[1]:
+        found.append(Difference("order of layers", *orders))
+    for key, value in summaries[0].totals.items():
+        other = summaries[1].totals[key]
+        if value != other:
+            found.append(Difference(f"total {key}", f"{value:,}", f"{other:,}"))
+    return found
+
+
+def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _fields(value, f"{key}.")
+        elif key not in DESCRIPTIVE:
+            flat[prefix + key] = (
+                ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            )
+    return flat
+
+
+def _describe(layer: LayerFigures) -> str:
+    shape = "x".join(map(str, layer.output))
+    parameters = f", {layer.parameters:,} parameters" if layer.parameters else ""
+    return f"{layer.type} {shape}{parameters}"
