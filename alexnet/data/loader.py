@@ -1,0 +1,161 @@
+"""Pictures in batches, decoded by threads while the net works.
+
+The order depends on the seed and the epoch alone, never on the number of threads. A position is
+(epoch, index): the loader can start anywhere in an epoch and goes on as if it had come from its
+beginning.
+"""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alexnet.data.folder import DataError, Listing
+from alexnet.data.image import ImageError, decode_file, fit_square
+
+BATCHES_AHEAD = 3
+MOST_BAD_SHARE = 0.01
+OnBadImage = Literal["skip", "stop"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pictures of an epoch, in its order, without those that could not be read."""
+
+    pictures: Tensor
+    """(N, H, W, 3) uint8."""
+    labels: Tensor
+    """(N,) int64."""
+    indices: Tensor
+    """(N,) int64: positions in the listing."""
+    end: int
+    """Pictures of the epoch's order that are done with after this batch, bad ones included."""
+
+
+@dataclass
+class Loader:
+    """Reads the pictures of a listing; keeps them decoded if they all fit into `cache_bytes`."""
+
+    listing: Listing
+    batch_size: int
+    picture_size: int = 256
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cache_bytes: int = 4 * 2**30
+    on_bad_image: OnBadImage = "skip"
+    bad: dict[str, str] = field(default_factory=dict)
+    """Path -> reason, of every picture that was refused so far."""
+
+    def __post_init__(self) -> None:
+        side = self.picture_size
+        fits = len(self.listing) * side * side * 3 <= self.cache_bytes
+        self._cache = torch.empty(
+            (len(self.listing) if fits else 0, side, side, 3), dtype=torch.uint8
+        )
+        self._cached = np.zeros(len(self._cache), dtype=bool)
+        self._labels = torch.tensor(self.listing.labels, dtype=torch.int64)
+
+    @property
+    def keeps_pictures(self) -> bool:
+        """Whether the decoded pictures stay in memory."""
+        return len(self._cache) > 0
+
+    @property
+    def cached_bytes(self) -> int:
+        """Memory set aside for decoded pictures."""
+        return self._cache.numel()
+
+    def epoch(self, epoch: int, *, seed: int | None, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch from position `start` on.
+
+        An epoch is cut into ceil(pictures / batch_size) batches whose sizes differ by one at most,
+        so that every picture is used once and no batch is tiny. `seed` None keeps the listing's
+        order.
+
+        Raises: DataError if pictures are bad and `on_bad_image` is "stop", or more than 1 % are.
+        """
+        order = epoch_order(len(self.listing), epoch, seed)
+        ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.workers) as decoders, ThreadPoolExecutor(1) as assembler:
+            try:
+                for begin, end in batch_bounds(len(order), self.batch_size):
+                    if end <= start:
+                        continue
+                    indices = order[max(begin, start) : end]
+                    ahead.append(assembler.submit(self._assemble, indices, end, decoders))
+                    if len(ahead) > BATCHES_AHEAD:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for batch in ahead:
+                    batch.cancel()
+
+    def _assemble(self, indices: Tensor, end: int, decoders: ThreadPoolExecutor) -> Batch:
+        """Decode what is not in memory and put a batch together; runs beside the training step."""
+        wanted = [i for i in indices.tolist() if self.listing.paths[i] not in self.bad]
+        if not self.keeps_pictures:
+            pictures = dict(zip(wanted, decoders.map(self._picture, wanted), strict=True))
+        else:
+            missing = [i for i in wanted if not self._cached[i]]
+            pictures = dict(zip(missing, decoders.map(self._picture, missing), strict=True))
+            for index, picture in pictures.items():
+                if picture is not None:
+                    self._cache[index] = torch.from_numpy(picture)
+                    self._cached[index] = True
+        good = [i for i in wanted if pictures.get(i, self.keeps_pictures) is not None]
+        kept = torch.tensor(good, dtype=torch.int64)
+        if self.keeps_pictures:
+            batch = self._cache[kept]
+        else:
+            arrays = [pictures[i] for i in good]
+            side = self.picture_size
+            batch = torch.from_numpy(np.stack(arrays)) if good else torch.empty(0, side, side, 3)
+        return Batch(batch.to(torch.uint8), self._labels[kept], kept, end)
+
+    def _picture(self, index: int) -> NDArray[np.uint8] | None:
+        path = self.listing.root / self.listing.paths[index]
+        try:
+            return fit_square(decode_file(path, at_least=self.picture_size), self.picture_size)
+        except ImageError as error:
+            self._refuse(self.listing.paths[index], str(error))
+            return None
+
+    def _refuse(self, path: str, reason: str) -> None:
+        self.bad[path] = reason
+        if self.on_bad_image == "stop":
+            raise DataError(f"{path}: {reason}; remove the file, or go on with --on-bad-image skip")
+        if len(self.bad) > max(1, MOST_BAD_SHARE * len(self.listing)):
+            named = "; ".join(f"{path}: {reason}" for path, reason in list(self.bad.items())[:5])
+            raise DataError(
+                f"{len(self.bad)} of {len(self.listing)} pictures cannot be read, more than 1 %: "
+                f"{named}; repair or remove them"
+            )
+
+
+def epoch_order(count: int, epoch: int, seed: int | None) -> Tensor:
+    """Return the order of one epoch: a permutation drawn from seed and epoch, (count,) int64."""
+    if seed is None:
+        return torch.arange(count)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+    return torch.randperm(count, generator=generator)
+
+
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """Cut `count` pictures into ceil(count / batch_size) runs whose sizes differ by one at most."""
+    batches = -(-count // batch_size)
+    ends = [(i + 1) * count // batches for i in range(batches)]
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Return a seed for one use of randomness, independent of all others: a hash of its name."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

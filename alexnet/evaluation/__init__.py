@@ -1,0 +1,1 @@
+"""How good a net is: exact counts over views of pictures."""

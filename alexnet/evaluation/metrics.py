@@ -1,0 +1,82 @@
+"""Errors as counts. A count over all pictures is exact, whatever the batches were."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOP = 5
+
+
+@dataclass
+class Counts:
+    """What was right and wrong over a set of pictures; adding batches in any order is the same."""
+
+    classes: tuple[str, ...]
+    confusion: Tensor = field(init=False)
+    """(classes, classes) int64: pictures by true class (row) and first answer (column)."""
+    top5_errors: int = 0
+    """Pictures whose class is not among the first five answers."""
+    loss_sum: float = 0.0
+    """Sum of -ln(probability of the true class) over the pictures."""
+
+    def __post_init__(self) -> None:
+        self.confusion = torch.zeros(len(self.classes), len(self.classes), dtype=torch.int64)
+
+    def add(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Count a batch.
+
+            rank = |{j: p_j > p_label}| + |{j < label: p_j = p_label}|
+
+        A tie goes to the class that comes first, as argmax decides it; an answer that is not
+        finite is wrong.
+
+        Shapes:  probabilities (N, classes) float, labels (N,) int64.
+        """
+        target = probabilities.gather(1, labels[:, None])
+        before = torch.arange(probabilities.shape[1], device=labels.device) < labels[:, None]
+        rank = ((probabilities > target) | ((probabilities == target) & before)).sum(1)
+        rank[~probabilities.isfinite().all(1)] = probabilities.shape[1]
+        self.top5_errors += int((rank >= TOP).sum())
+        self.loss_sum -= float(target.double().clamp(min=1e-30).log().sum())
+        cells = (labels * len(self.classes) + probabilities.argmax(1)).cpu()
+        self.confusion += torch.bincount(cells, minlength=self.confusion.numel()).view_as(
+            self.confusion
+        )
+
+    @property
+    def seen(self) -> int:
+        """Pictures counted."""
+        return int(self.confusion.sum())
+
+    @property
+    def top1_errors(self) -> int:
+        """Pictures whose first answer is wrong."""
+        return self.seen - int(self.confusion.diagonal().sum())
+
+    @property
+    def loss(self) -> float:
+        """Mean of -ln(probability of the true class)."""
+        return self.loss_sum / max(self.seen, 1)
+
+    def error(self, errors: int) -> float:
+        """Return a number of errors as a share of the pictures seen."""
+        return errors / max(self.seen, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all counts as plain values for `--json`."""
+        per_class = {
+            name: {"pictures": int(row.sum()), "top1_errors": int(row.sum() - row[index])}
+            for index, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True))
+        }
+        return {
+            "pictures": self.seen,
+            "top1_errors": self.top1_errors,
+            "top5_errors": self.top5_errors,
+            "top1_error": self.error(self.top1_errors),
+            "top5_error": self.error(self.top5_errors),
+            "loss": self.loss,
+            "per_class": per_class,
+            "confusion": self.confusion.tolist(),
+        }

@@ -1,0 +1,117 @@
+"""A trained net with all that its answers depend on: classes, preprocessing, statistics, weights.
+
+A model is a folder (see `alexnet.store`); a run folder holds one as `model/`.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alexnet import store
+from alexnet.data.augment import Preprocessing
+from alexnet.data.statistics import Statistics
+from alexnet.nearest import nearest
+from alexnet.nets import find
+from alexnet.nets.alexnet import AlexNet
+from alexnet.store import StoreError
+
+
+@dataclass
+class Model:
+    """A net and everything that belongs to its answers."""
+
+    name: str
+    """Name of the net in `alexnet.nets.NETS`."""
+    net: AlexNet
+    classes: tuple[str, ...]
+    """Class names in the order of the net's outputs."""
+    preprocessing: Preprocessing
+    statistics: Statistics
+
+
+def create(
+    name: str,
+    classes: tuple[str, ...],
+    *,
+    preprocessing: Preprocessing,
+    statistics: Statistics,
+    seed: int,
+) -> Model:
+    """Build a net with the initial weights of its source.
+
+    Raises: ValueError if there is no such net or it does not fit the crop size.
+    """
+    net = _empty_net(name, len(classes), preprocessing.crop_size)
+    net.init_weights(torch.Generator().manual_seed(seed))
+    return Model(name, net, classes, preprocessing, statistics)
+
+
+def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = None) -> None:
+    """Write a model, all or nothing; `record` says where it comes from (step, errors)."""
+    content = {
+        "kind": "model",
+        "net": model.name,
+        "classes": list(model.classes),
+        "preprocessing": asdict(model.preprocessing),
+        "record": record or {},
+    }
+    weights = dict(model.net.state_dict())
+    store.write(folder, content, {"weights": weights, "statistics": model.statistics.tensors()})
+
+
+def open_model(path: Path, *, device: torch.device | None = None) -> Model:
+    """Open a model folder or the model of a run folder, every byte verified.
+
+    Raises: StoreError if there is none, or any of it is damaged (the tensor is named).
+    """
+    folder = model_folder(path)
+    content, groups = store.read(folder)
+    if content.get("kind") != "model":
+        raise StoreError(f"{folder} holds a {content.get('kind')}, not a model")
+    preprocessing = Preprocessing(**content["preprocessing"])
+    classes = tuple(content["classes"])
+    net = _empty_net(content["net"], len(classes), preprocessing.crop_size)
+    load_weights(net, groups["weights"], folder)
+    net.eval().to(device or torch.device("cpu"))
+    return Model(content["net"], net, classes, preprocessing, Statistics(**groups["statistics"]))
+
+
+def model_folder(path: Path) -> Path:
+    """Return the model's folder of a run or a model.
+
+    Raises: StoreError if there is neither.
+    """
+    for folder in (path, path / "model"):
+        if (folder / store.MANIFEST).is_file():
+            return folder
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise StoreError(f"{path} does not exist{nearest(path.name, siblings)}")
+    raise StoreError(
+        f"{path} holds no model (no {store.MANIFEST}); "
+        "give the folder of a run that has finished an epoch, or of a model"
+    )
+
+
+def load_weights(net: AlexNet, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Give the net the weights of a file.
+
+    Raises: StoreError naming the tensors that are missing, extra or of another shape.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if wanted != given:
+        odd = sorted(set(wanted.items()) ^ set(given.items()))
+        listed = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in odd[:4])
+        raise StoreError(f"{source} does not fit the net: {listed} do not agree")
+    net.load_state_dict(weights, assign=True)
+    net.requires_grad_(True)
+
+
+def _empty_net(name: str, classes: int, crop_size: int) -> AlexNet:
+    """Build a net without spending time on weights that will be replaced."""
+    with torch.device("meta"):
+        net = find(name).build(classes=classes, input_size=crop_size)
+    return net.to_empty(device="cpu").to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
