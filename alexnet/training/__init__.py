@@ -1,0 +1,1 @@
+"""The training system: recipe, update rule, schedule, loop, checkpoints, journal, guards."""

@@ -1,0 +1,83 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+`checkpoints/step-00000370/` holds weights and velocities with a digest each (see
+`alexnet.store`). Random numbers need no saving: each is drawn from the seed and the step.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alexnet import store
+from alexnet.model import load_weights
+from alexnet.nets.alexnet import AlexNet
+from alexnet.store import StoreError
+from alexnet.training.schedule import Plateau
+from alexnet.training.sgd import MomentumSGD
+
+KEPT = 2
+
+
+@dataclass
+class Position:
+    """Where a run stands."""
+
+    step: int = 0
+    """Updates done."""
+    epoch: int = 0
+    """Epochs finished."""
+    index: int = 0
+    """Pictures of the running epoch's order that are done with."""
+    plateau: Plateau = field(default_factory=Plateau)
+
+
+def save_checkpoint(
+    folder: Path, position: Position, net: AlexNet, optimizer: MomentumSGD, classes: tuple[str, ...]
+) -> None:
+    """Write a checkpoint and remove all but the newest two.
+
+    Raises: OSError if the disk refuses; the checkpoints before are then still there.
+    """
+    target = folder / f"step-{position.step:08d}"
+    content = {"kind": "checkpoint", "position": asdict(position), "classes": list(classes)}
+    groups = {"weights": dict(net.state_dict()), "velocities": optimizer.velocities()}
+    store.write(target, content, groups)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """Return the newest checkpoint that was written to its end.
+
+    Raises: StoreError if there is none.
+    """
+    whole = [path for path in folder.glob("step-*") if (path / store.MANIFEST).is_file()]
+    if not whole:
+        raise StoreError(f"{folder} holds no checkpoint; start the run again without --resume")
+    return max(whole)
+
+
+def load_checkpoint(
+    path: Path, net: AlexNet, optimizer: MomentumSGD, classes: tuple[str, ...]
+) -> Position:
+    """Give net and optimizer the state of a checkpoint and return its position.
+
+    Raises: StoreError if any byte is damaged, or the classes are not those of the data.
+    """
+    content, groups = store.read(path)
+    _check_classes(path, tuple(content["classes"]), classes)
+    load_weights(net, groups["weights"], path)
+    optimizer.load_velocities(groups["velocities"])
+    values: dict[str, Any] = content["position"]
+    return Position(**{**values, "plateau": Plateau(**values["plateau"])})
+
+
+def _check_classes(path: Path, saved: tuple[str, ...], given: tuple[str, ...]) -> None:
+    if saved == given:
+        return
+    lost, extra = sorted(set(saved) - set(given)), sorted(set(given) - set(saved))
+    raise StoreError(
+        f"{path} was trained on {len(saved)} classes and the data have {len(given)}: "
+        f"missing {lost[:5]}, new {extra[:5]}; give the data of the run, or start a new one"
+    )

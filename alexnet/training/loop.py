@@ -1,0 +1,195 @@
+"""The training loop.
+
+Source: Krizhevsky 2012, sections 4 and 5. Every random number comes from the seed and the number
+of the update, so a run that was stopped goes on bit for bit.
+"""
+
+import time
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from alexnet.data import augment
+from alexnet.data.loader import Batch, derive_seed
+from alexnet.evaluation.evaluate import evaluate
+from alexnet.evaluation.metrics import Counts
+from alexnet.model import save_model
+from alexnet.training.checkpoint import save_checkpoint
+from alexnet.training.guards import LossGuard
+from alexnet.training.interrupt import Interrupted, stop_requests
+from alexnet.training.progress import Display, Meter
+from alexnet.training.schedule import learning_rate
+from alexnet.training.setup import Run
+
+
+def train(run: Run) -> Counts:
+    """Train until the recipe ends and return the last validation's counts.
+
+    Raises: GuardStop if training cannot succeed, Interrupted after Ctrl-C or SIGTERM (a checkpoint
+            is written), DataError if too many pictures are bad.
+    """
+    recipe, position = run.recipe, run.position
+    guard = LossGuard(len(run.model.classes), recipe.stuck_after)
+    loss_sum, loss_steps, ended = 0.0, 0, False
+    saved_at, meter = time.monotonic(), Meter()
+    counts = Counts(run.model.classes)
+    with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
+        while not ended and position.step < run.total_steps:
+            batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
+            run.model.net.train()
+            while position.step < run.total_steps:
+                with meter.waiting():
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                rate = _rate(run)
+                loss_sum, loss_steps = loss_sum + update(run, batch, rate), loss_steps + 1
+                position.step, position.index = position.step + 1, batch.end
+                meter.add(len(batch.labels))
+                display.step(position.step, position.epoch)
+
+                # once in a while: report, and make sure that it is worth going on
+                if position.step % recipe.report_every == 0 or position.step == run.total_steps:
+                    speed, wait_share = meter.read()
+                    values = {
+                        "loss": float(loss_sum) / loss_steps,
+                        "lr": rate,
+                        "images_per_second": round(speed, 1),
+                        "wait_share": round(wait_share, 3),
+                    }
+                    loss_sum, loss_steps = 0.0, 0
+                    run.journal.write("train", position.step, epoch=_epoch(run), **values)
+                    left = (run.total_steps - position.step) * recipe.batch
+                    display.report(position.step, values, pictures_left=left)
+                    guard.check(position.step, values["loss"])
+
+                # once in a while: save
+                if stop.reason or time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes:
+                    save(run)
+                    saved_at = time.monotonic()
+                if stop.reason:
+                    raise Interrupted(
+                        f"{stop.reason}: saved at update {position.step} of {run.total_steps}; "
+                        f"go on with: alexnet train --resume {run.folder}"
+                    )
+
+            if batch is None:
+                position.epoch, position.index = position.epoch + 1, 0
+            counts = validate(run)
+            improved = counts.top1_errors < position.plateau.best_error
+            ended = position.plateau.update(counts.top1_errors, recipe)
+            display.say(_describe(run, counts))
+            if improved or recipe.keep_model == "last":
+                record = {"step": position.step, "validation": counts.to_json()}
+                save_model(run.model, run.folder / "model", record=record)
+            save(run)
+            saved_at, meter = time.monotonic(), Meter()
+    run.journal.close()
+    return counts
+
+
+def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
+    """Make one update from one batch and return its loss, the mean over the pictures.
+
+        L = -(1 / N) * sum over pictures of ln softmax(net(x))[label]
+    """
+    if not len(batch.labels):
+        return 0.0
+    recipe, net, step = run.recipe, run.model.net, run.position.step
+    x = _look(run, batch)
+    labels = batch.labels.to(run.device)
+    torch.manual_seed(derive_seed(recipe.seed, "dropout", step))
+    total = torch.zeros((), device=run.device)
+    parts = zip(x.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True)
+    for part, part_labels in parts:
+        with torch.autocast(run.device.type, run.dtype, enabled=run.dtype != torch.float32):
+            logits = net(part)
+        losses = F.cross_entropy(
+            logits.float(), part_labels, label_smoothing=recipe.label_smoothing, reduction="sum"
+        )
+        loss = losses / len(labels)
+        loss.backward()
+        total += loss.detach()
+    if recipe.clip_norm:
+        torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+    run.optimizer.step(rate)
+    return total
+
+
+def validate(run: Run) -> Counts:
+    """Count the errors on the validation set, centre window, and write them to the journal."""
+    model = run.model
+    counts = evaluate(
+        model.net,
+        run.validation.epoch(0, seed=None),
+        Counts(model.classes),
+        preprocessing=model.preprocessing,
+        statistics=model.statistics,
+        dtype=run.dtype,
+    )
+    run.journal.write(
+        "validation",
+        run.position.step,
+        epoch=_epoch(run),
+        pictures=counts.seen,
+        top1_errors=counts.top1_errors,
+        top5_errors=counts.top5_errors,
+        top1_error=counts.error(counts.top1_errors),
+        top5_error=counts.error(counts.top5_errors),
+        loss=counts.loss,
+        bad_pictures=len(run.train.bad) + len(run.validation.bad),
+    )
+    return counts
+
+
+def save(run: Run) -> None:
+    """Write a checkpoint of the run as it stands."""
+    folder = run.folder / "checkpoints"
+    save_checkpoint(folder, run.position, run.model.net, run.optimizer, run.model.classes)
+
+
+def _look(run: Run, batch: Batch) -> Tensor:
+    """Return a training batch as the net sees it: random windows, mirrored, relit."""
+    recipe, model = run.recipe, run.model
+    generator = torch.Generator().manual_seed(
+        derive_seed(recipe.seed, "augment", run.position.step)
+    )
+    count, pictures = len(batch.labels), batch.pictures.to(run.device)
+    shift = None
+    if recipe.lighting:
+        shift = augment.lighting(
+            count, model.statistics, strength=recipe.lighting, generator=generator
+        )
+    windows = augment.random_windows(
+        count, model.preprocessing.border, generator, flip=recipe.flip
+    )
+    return augment.cut(
+        pictures,
+        windows,
+        preprocessing=model.preprocessing,
+        statistics=model.statistics,
+        shift=shift,
+    )
+
+
+def _rate(run: Run) -> float:
+    step = run.position.step
+    return learning_rate(
+        run.recipe,
+        step / run.total_steps,
+        epoch=step / run.steps_per_epoch,
+        drops=run.position.plateau.drops,
+    )
+
+
+def _epoch(run: Run) -> float:
+    return round(run.position.step / run.steps_per_epoch, 3)
+
+
+def _describe(run: Run, counts: Counts) -> str:
+    return (
+        f"after {_epoch(run):g} epochs: {counts.top1_errors} of {counts.seen} validation pictures "
+        f"wrong ({counts.error(counts.top1_errors):.1%}), "
+        f"{counts.error(counts.top5_errors):.1%} not among the first five"
+    )

@@ -1,0 +1,219 @@
+"""A recipe: every choice of a training run in one frozen value.
+
+The command line's options are its fields, a run saves it as `recipe.toml`, and that file runs the
+same training again. This module imports nothing heavy: `--help` is made from it.
+"""
+
+import ast
+import inspect
+import math
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from alexnet.nearest import nearest
+
+Schedule = Literal["plateau", "constant", "steps", "dexp", "poly", "cosine"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the outcome of a training run."""
+
+    data: str = ""
+    """Folder with a sub-folder of pictures per class; the command line gives it first."""
+    net: str = "alexnet"
+    """Net to train: a name that `alexnet summary` knows."""
+    epochs: int = 90
+    """Passes over the training pictures."""
+    steps: int = 0
+    """Stop after this many updates; 0 leaves it to the epochs."""
+    batch: int = 128
+    """Pictures per update."""
+    lr: float = 0.01
+    """Learning rate at the start, for weights."""
+    schedule: Schedule = "plateau"
+    """How the rate falls. plateau: by ten whenever the validation error stops improving."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the rate rises from a tenth; 0 starts with the whole rate."""
+    patience: int = 5
+    """plateau: validations without a better error before the rate is divided by ten."""
+    drops: int = 3
+    """plateau: divisions by ten; training ends when one more would be due."""
+    milestones: tuple[float, ...] = ()
+    """steps: epochs at which the rate is divided by ten."""
+    lr_factor: float = 250.0
+    """dexp: by how much the rate has fallen at the end."""
+    lr_steps: int = 4
+    """dexp: number of rates."""
+    power: float = 1.0
+    """poly: the exponent."""
+    early_stop: int = 0
+    """Validations without a better error before training ends; 0 goes on to the last epoch."""
+    momentum: float = 0.9
+    """Share of the velocity that is kept from update to update."""
+    weight_decay: float = 0.0005
+    """Decay of the weights, times the rate."""
+    bias_lr: float = 1.0
+    """Factor on the rate for biases; the program of 2012 had 2."""
+    bias_decay: float = 1.0
+    """Factor on the decay for biases; the program of 2012 had 0."""
+    layer_lr: dict[str, float] = field(default_factory=dict)
+    """Factors on the rate by layer or parameter, such as conv1=0 (frozen) or fc8.bias=2."""
+    clip_norm: float = 0.0
+    """Largest Euclidean norm of the whole gradient; 0 does not clip."""
+    accumulate: int = 1
+    """Parts into which a batch is cut to save memory; the update is the same."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    crop: Literal["random", "random-resized"] = "random"
+    """Training windows: the paper's crops, or windows of random area and shape."""
+    smallest_area: float = 0.35
+    """random-resized: smallest share of the picture's area in a window."""
+    flip: bool = True
+    """Mirror half of the training pictures; switch off where left and right mean something."""
+    lighting: float = 0.1
+    """PCA lighting, in standard deviations of the training set's principal colours; 0 is off."""
+    subtract: Literal["mean-image", "mean-value"] = "mean-image"
+    """Subtract the mean of each pixel (the paper) or of each colour."""
+    picture_size: int = 256
+    """Pictures are resized to this shorter side and their centre square is kept, in pixels."""
+    input_size: int = 0
+    """Width of the crop that the net sees, in pixels; 0 takes the net's own."""
+    validation_share: float = 0.1
+    """Share of each class that is held out where the data have no val/ folder."""
+    keep_model: Literal["best", "last"] = "best"
+    """The model that a run leaves: with the lowest validation error, or the last."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of the net; weights are float32 always. auto: bf16 where the chip has it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the net runs."""
+    seed: int = 0
+    """Seed of weights, order, crops, lighting and dropout."""
+    workers: int = 0
+    """Threads that decode pictures; 0 takes one per core."""
+    cache_gib: float = 4.0
+    """Decoded pictures are kept in memory if all of them fit into this many GiB."""
+    on_bad_image: Literal["skip", "stop"] = "skip"
+    """What a picture that cannot be read does; more than 1 % of them stop the run always."""
+    report_every: int = 20
+    """Updates between two lines of the journal."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints; one is written at each epoch's end in any case."""
+    stuck_after: int = 1000
+    """Updates after which a loss that still is ln(classes) stops the run; 0 never does."""
+
+    def __post_init__(self) -> None:
+        for name, rule, holds in self._rules():
+            if not holds:
+                value = asdict(self)[name]
+                raise ValueError(f"{name} is {value!r}; it must be {rule}")
+
+    def _rules(self) -> list[tuple[str, str, bool]]:
+        return [
+            ("epochs", "at least 1", self.epochs >= 1),
+            ("steps", "0 or more", self.steps >= 0),
+            ("batch", "at least 1", self.batch >= 1),
+            ("lr", "above 0 and at most 10", 0 < self.lr <= 10),
+            ("warmup_epochs", "0 or more", self.warmup_epochs >= 0),
+            ("patience", "at least 1", self.patience >= 1),
+            ("drops", "0 or more", self.drops >= 0),
+            ("lr_factor", "at least 1", self.lr_factor >= 1),
+            ("lr_steps", "at least 1", self.lr_steps >= 1),
+            ("power", "0 or more", self.power >= 0),
+            ("early_stop", "0 or more", self.early_stop >= 0),
+            ("momentum", "at least 0 and below 1", 0 <= self.momentum < 1),
+            ("weight_decay", "at least 0 and below 1", 0 <= self.weight_decay < 1),
+            ("bias_lr", "0 or more", self.bias_lr >= 0),
+            ("bias_decay", "0 or more", self.bias_decay >= 0),
+            ("layer_lr", "0 or more for each", all(v >= 0 for v in self.layer_lr.values())),
+            ("clip_norm", "0 or more", self.clip_norm >= 0),
+            ("accumulate", "from 1 to the batch", 1 <= self.accumulate <= self.batch),
+            ("label_smoothing", "at least 0 and below 1", 0 <= self.label_smoothing < 1),
+            ("smallest_area", "above 0 and at most 1", 0 < self.smallest_area <= 1),
+            ("lighting", "0 or more", self.lighting >= 0),
+            (
+                "subtract",
+                "mean-value where crop is random-resized: a mean image has no meaning there",
+                self.crop == "random" or self.subtract == "mean-value",
+            ),
+            ("picture_size", "at least 1 and the input size", self.input_size <= self.picture_size),
+            ("input_size", "0 or more", self.input_size >= 0),
+            ("validation_share", "above 0 and below 1", 0 < self.validation_share < 1),
+            ("workers", "0 or more", self.workers >= 0),
+            ("cache_gib", "0 or more", self.cache_gib >= 0),
+            ("report_every", "at least 1", self.report_every >= 1),
+            ("checkpoint_minutes", "above 0", self.checkpoint_minutes > 0),
+            ("stuck_after", "0 or more", self.stuck_after >= 0),
+        ]
+
+    def to_toml(self) -> str:
+        """Return the recipe as a TOML file that `load` reads back equal."""
+        return tomli_w.dumps(asdict(self))
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe file; fields that it leaves out have the values of `paper`.
+
+    Raises: ValueError for TOML errors (line and column), unknown keys (nearest named) and values
+            of the wrong type or outside their rule.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    try:
+        return override(Recipe(), values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def override(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """Return the recipe with some fields replaced.
+
+    Raises: ValueError for unknown names (nearest named), wrong types and broken rules.
+    """
+    hints = get_type_hints(Recipe)
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"unknown key {name!r}{nearest(name, hints)}")
+        _check_type(name, value, hints[name])
+    known = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return replace(recipe, **known)
+
+
+def field_help() -> dict[str, str]:
+    """Return the docstring below each field of Recipe, by name."""
+    body = ast.parse(inspect.getsource(Recipe)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for line, below in zip(body.body, body.body[1:], strict=False):
+        if isinstance(line, ast.AnnAssign) and isinstance(below, ast.Expr):
+            assert isinstance(line.target, ast.Name) and isinstance(below.value, ast.Constant)
+            texts[line.target.id] = str(below.value.value)
+    assert list(texts) == [f.name for f in fields(Recipe)]
+    return texts
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is Literal:
+        allowed = get_args(hint)
+        if value not in allowed:
+            close = nearest(str(value), allowed)
+            raise ValueError(f"{name} is {value!r}{close}; it must be one of {', '.join(allowed)}")
+        return
+    kind = get_origin(hint) or hint
+    accepted = {float: (int, float), tuple: (list, tuple)}.get(kind, (kind,))
+    is_number = kind in (int, float)
+    if not isinstance(value, accepted) or (is_number and isinstance(value, bool)):
+        raise ValueError(f"{name} is {value!r}; it must be of type {kind.__name__}")
+    parts = list(value.values()) if kind is dict else list(value) if kind is tuple else [value]
+    if kind in (dict, tuple, float):
+        for part in parts:
+            if not isinstance(part, int | float) or not math.isfinite(part):
+                raise ValueError(f"{name} holds {part!r}; it must be a finite number")

@@ -1,0 +1,59 @@
+"""The recipes that have a name. Each docstring gives command, hours and expected error."""
+
+from pathlib import Path
+
+from alexnet.nearest import nearest
+from alexnet.training.recipe import Recipe, load
+
+PAPER = Recipe()
+"""The text of the paper (section 5): batch 128, rate .01 divided by ten when the validation error
+stops improving, momentum .9, decay .0005, all layers alike, 90 epochs.
+
+`alexnet train ILSVRC2012 --recipe paper`; the paper: 5 to 6 days on two GTX 580, 40.7 % / 18.2 %.
+"""
+
+QUICK = Recipe(
+    epochs=24,
+    schedule="cosine",
+    bias_lr=2.0,
+    bias_decay=0.0,
+    keep_model="last",
+)
+"""A few thousand photos on a laptop: the rate falls along a cosine, biases as in 2012."""
+
+DIGITS = Recipe(
+    epochs=4,
+    batch=64,
+    lr=0.002,
+    schedule="cosine",
+    bias_lr=2.0,
+    bias_decay=0.0,
+    flip=False,
+    lighting=0.0,
+    keep_model="last",
+    stuck_after=150,
+)
+"""The demo: 4,000 MNIST digits. The paper's rate of .01 leaves them at ln(10) for good."""
+
+RECIPES = {"paper": PAPER, "quick": QUICK, "digits": DIGITS}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of that name, or of that .toml file.
+
+    Raises: ValueError if there is neither.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    if name.endswith(".toml"):
+        if Path(name).is_file():
+            return load(Path(name))
+        raise ValueError(f"recipe file {name} does not exist; give a path, or one of {_names()}")
+    raise ValueError(
+        f"no recipe is called {name!r}{nearest(name, RECIPES)}; "
+        f"the recipes are {_names()}, or a .toml file"
+    )
+
+
+def _names() -> str:
+    return ", ".join(RECIPES)

@@ -1,0 +1,191 @@
+"""From a recipe to a run that is ready to train, new or resumed.
+
+    runs/NAME/recipe.toml     the recipe
+    runs/NAME/journal.jsonl   what happened, line by line
+    runs/NAME/data/           the classes, the split and the statistics of the training set
+    runs/NAME/checkpoints/    what `--resume` goes on from
+    runs/NAME/model/          the trained model: what `eval` and `predict` open
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from alexnet import store
+from alexnet.data import statistics as data_statistics
+from alexnet.data.augment import Preprocessing
+from alexnet.data.folder import DataError, Listing, Split, split_folder
+from alexnet.data.loader import Loader, derive_seed
+from alexnet.data.statistics import Statistics
+from alexnet.device import choose_device, choose_dtype
+from alexnet.model import Model, create
+from alexnet.nets import find
+from alexnet.store import StoreError
+from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkpoint
+from alexnet.training.guards import check_room
+from alexnet.training.journal import Journal
+from alexnet.training.recipe import Recipe, load
+from alexnet.training.sgd import MomentumSGD
+
+
+@dataclass
+class Run:
+    """All that the loop needs."""
+
+    folder: Path
+    recipe: Recipe
+    split: Split
+    train: Loader
+    validation: Loader
+    model: Model
+    optimizer: MomentumSGD
+    position: Position
+    journal: Journal
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one pass over the training pictures."""
+        return -(-len(self.split.train) // self.recipe.batch)
+
+    @property
+    def total_steps(self) -> int:
+        """Updates of the whole run."""
+        whole = self.recipe.epochs * self.steps_per_epoch
+        return min(self.recipe.steps or whole, whole)
+
+
+def start(recipe: Recipe, folder: Path) -> Run:
+    """Set up a new run: list and split the data, compute statistics, draw the weights.
+
+    Raises: DataError if the data cannot be trained on, ValueError for a recipe that does not fit,
+            OSError if the folder cannot be written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(
+            f"run folder {folder} is not empty; go on with --resume {folder}, or choose another --out"
+        )
+    recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
+    preprocessing = _preprocessing(recipe)
+    find(recipe.net).check_input(preprocessing.crop_size)
+    split = _split(recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
+    train, validation = _loaders(recipe, split)
+    statistics = data_statistics.compute(b.pictures for b in train.epoch(0, seed=None))
+    record = {"kind": "data", "rule": split.rule, "fingerprint": _fingerprint(split)}
+    store.write(folder / "data", record, {"statistics": statistics.tensors()})
+    return _assemble(recipe, folder, split, (train, validation), statistics)
+
+
+def resume(folder: Path) -> Run:
+    """Set up a run where its newest checkpoint left it.
+
+    Raises: StoreError if checkpoint or statistics are damaged or the data are not those of the run.
+    """
+    if not (folder / "recipe.toml").is_file():
+        raise StoreError(f"{folder} is not a run: it has no recipe.toml; give the folder of a run")
+    recipe = load(folder / "recipe.toml")
+    checkpoint = newest_checkpoint(folder / "checkpoints")
+    split = _split(recipe)
+    record, groups = store.read(folder / "data")
+    run = _assemble(
+        recipe, folder, split, _loaders(recipe, split), Statistics(**groups["statistics"])
+    )
+    run.position = load_checkpoint(checkpoint, run.model.net, run.optimizer, run.model.classes)
+    if record["fingerprint"] != _fingerprint(split):
+        raise StoreError(
+            f"the pictures in {recipe.data} are not those that the run began with (names or number "
+            "differ); put them back, or start a new run"
+        )
+    run.journal.close()
+    run.journal = Journal(folder / "journal.jsonl", upto_step=run.position.step)
+    return run
+
+
+def _assemble(
+    recipe: Recipe,
+    folder: Path,
+    split: Split,
+    loaders: tuple[Loader, Loader],
+    statistics: Statistics,
+) -> Run:
+    device = choose_device(recipe.device)
+    model = create(
+        recipe.net,
+        split.train.classes,
+        preprocessing=_preprocessing(recipe),
+        statistics=statistics,
+        seed=derive_seed(recipe.seed, "weights"),
+    )
+    model.net.to(device)
+    optimizer = MomentumSGD(
+        model.net,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        bias_factors=(recipe.bias_lr, recipe.bias_decay),
+        layer_factors=recipe.layer_lr,
+    )
+    checkpoint_bytes = 8 * sum(p.numel() for p in model.net.parameters())
+    check_room(folder, checkpoint_bytes)
+    return Run(
+        folder=folder,
+        recipe=recipe,
+        split=split,
+        train=loaders[0],
+        validation=loaders[1],
+        model=model,
+        optimizer=optimizer,
+        position=Position(),
+        journal=Journal(folder / "journal.jsonl"),
+        device=device,
+        dtype=choose_dtype(recipe.precision, device),
+    )
+
+
+def _preprocessing(recipe: Recipe) -> Preprocessing:
+    size = recipe.input_size or find(recipe.net).input_size
+    return Preprocessing(recipe.picture_size, size, recipe.subtract)
+
+
+def _split(recipe: Recipe) -> Split:
+    split = split_folder(Path(recipe.data), fraction=recipe.validation_share)
+    if len(split.train.classes) < 2:
+        raise DataError(
+            f"{recipe.data} has one class only, {split.train.classes[0]!r}: there is nothing to "
+            "tell apart; give a folder with a sub-folder for each of two or more classes"
+        )
+    if not len(split.validation):
+        raise DataError(f"{recipe.data} leaves no picture for validation; add pictures")
+    return split
+
+
+def _loaders(recipe: Recipe, split: Split) -> tuple[Loader, Loader]:
+    """Return the loaders of training and validation; they share the memory for pictures."""
+    memory = round(recipe.cache_gib * 2**30)
+    loaders: list[Loader] = []
+    for listing in (split.train, split.validation):
+        loader = Loader(
+            listing,
+            batch_size=recipe.batch,
+            picture_size=recipe.picture_size,
+            workers=recipe.workers or os.cpu_count() or 1,
+            cache_bytes=memory,
+            on_bad_image=recipe.on_bad_image,
+        )
+        memory -= loader.cached_bytes
+        loaders.append(loader)
+    return loaders[0], loaders[1]
+
+
+def _fingerprint(split: Split) -> str:
+    """Hash the names and labels of all pictures in their order."""
+
+    def text(listing: Listing) -> str:
+        return "\n".join(f"{label} {path}" for path, label in zip(listing.paths, listing.labels, strict=True))
+
+    return hashlib.sha256("\n\n".join(map(text, (split.train, split.validation))).encode()).hexdigest()
