@@ -20,12 +20,16 @@ Subtract = Literal["mean-image", "mean-value"]
 class Preprocessing:
     """How a picture becomes an input; stored with every model, used by every command."""
 
+    statistics: Statistics
+    """Means and principal colours of the training set."""
     picture_size: int = 256
     """The shorter side is resized to this and the centre square of it is kept, in pixels."""
     crop_size: int = 227
     """Side of the window that the net sees, in pixels."""
     subtract: Subtract = "mean-image"
     """The training set's mean of each pixel (the paper), or of each colour."""
+    divide_by: float = 1.0
+    """Grey levels that become 1 after the subtraction; the paper leaves them as they are."""
 
     def __post_init__(self) -> None:
         if self.crop_size > self.picture_size:
@@ -33,6 +37,15 @@ class Preprocessing:
                 f"crop size {self.crop_size} does not fit into pictures of {self.picture_size} "
                 f"pixels; raise picture_size to at least {self.crop_size}"
             )
+
+    def constants(self) -> dict[str, int | str | float]:
+        """Return all but the statistics, to be stored as plain values."""
+        return {
+            "picture_size": self.picture_size,
+            "crop_size": self.crop_size,
+            "subtract": self.subtract,
+            "divide_by": self.divide_by,
+        }
 
     @property
     def border(self) -> int:
@@ -90,12 +103,7 @@ def lighting(
 
 
 def cut(
-    pictures: Tensor,
-    windows: Windows,
-    *,
-    preprocessing: Preprocessing,
-    statistics: Statistics,
-    shift: Tensor | None = None,
+    pictures: Tensor, windows: Windows, preprocessing: Preprocessing, *, shift: Tensor | None = None
 ) -> Tensor:
     """Cut a window from each picture, subtract the mean, mirror it, add a colour shift.
 
@@ -106,7 +114,7 @@ def cut(
     """
     size = preprocessing.crop_size
     out = torch.empty((len(pictures), size, size, 3), device=pictures.device)
-    mean_image = statistics.mean_image.to(pictures.device)
+    mean_image = preprocessing.statistics.mean_image.to(pictures.device)
     corners = zip(windows.top.tolist(), windows.left.tolist(), windows.flip.tolist(), strict=True)
     for index, (top, left, flip) in enumerate(corners):
         window = slice(top, top + size), slice(left, left + size)
@@ -118,16 +126,16 @@ def cut(
         out[index].copy_(source)
         if mean is not None:
             out[index].sub_(mean)
-    return _shift(out, preprocessing, statistics, shift)
+    return _shift(out, preprocessing, shift)
 
 
 def random_resized_cut(
     pictures: Tensor,
+    preprocessing: Preprocessing,
     generator: torch.Generator,
     *,
-    preprocessing: Preprocessing,
-    statistics: Statistics,
     smallest_area: float,
+    flip: bool = True,
     shift: Tensor | None = None,
 ) -> Tensor:
     """Cut a window of random area and shape from each picture and resize it (bilinear).
@@ -153,17 +161,17 @@ def random_resized_cut(
         window = pictures[index, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
         resized = F.interpolate(window, size=(size, size), mode="bilinear", antialias=True)
         resized = resized[0].permute(1, 2, 0)
-        out[index].copy_(resized.flip(1) if draws[4, index] < 0.5 else resized)
-    return _shift(out, preprocessing, statistics, shift)
+        out[index].copy_(resized.flip(1) if flip and draws[4, index] < 0.5 else resized)
+    return _shift(out, preprocessing, shift)
 
 
-def _shift(
-    out: Tensor, preprocessing: Preprocessing, statistics: Statistics, shift: Tensor | None
-) -> Tensor:
-    """Add a value per picture and colour; hand out (N, 3, H, W) that stays channels last."""
+def _shift(out: Tensor, preprocessing: Preprocessing, shift: Tensor | None) -> Tensor:
+    """Add a value per picture and colour and divide; hand out (N, 3, H, W), channels last."""
     colours = torch.zeros(1, 3) if shift is None else shift
     if preprocessing.subtract == "mean-value":
-        colours = colours - statistics.mean_value
+        colours = colours - preprocessing.statistics.mean_value
     if shift is not None or preprocessing.subtract == "mean-value":
         out += colours.to(out.device)[:, None, None, :]
+    if preprocessing.divide_by != 1:
+        out /= preprocessing.divide_by
     return out.permute(0, 3, 1, 2)

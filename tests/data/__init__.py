@@ -1,0 +1,1 @@
+"""Tests of the pictures' way from disk to batches."""
