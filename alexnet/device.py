@@ -30,7 +30,11 @@ def choose_dtype(name: Literal["auto", "bf16", "fp32"], device: torch.device) ->
             name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
         else:
             capabilities = torch.cpu.get_capabilities()
-            name = "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "fp32"
+            name = (
+                "bf16"
+                if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+                else "fp32"
+            )
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 

@@ -3,7 +3,7 @@
 A model is a folder (see `alexnet.store`); a run folder holds one as `model/`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,10 @@ class Model:
     classes: tuple[str, ...]
     """Class names in the order of the net's outputs."""
     preprocessing: Preprocessing
-    statistics: Statistics
 
 
 def create(
-    name: str,
-    classes: tuple[str, ...],
-    *,
-    preprocessing: Preprocessing,
-    statistics: Statistics,
-    seed: int,
+    name: str, classes: tuple[str, ...], preprocessing: Preprocessing, *, seed: int
 ) -> Model:
     """Build a net with the initial weights of its source.
 
@@ -45,7 +39,7 @@ def create(
     """
     net = _empty_net(name, len(classes), preprocessing.crop_size)
     net.init_weights(torch.Generator().manual_seed(seed))
-    return Model(name, net, classes, preprocessing, statistics)
+    return Model(name, net, classes, preprocessing)
 
 
 def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = None) -> None:
@@ -54,11 +48,13 @@ def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = No
         "kind": "model",
         "net": model.name,
         "classes": list(model.classes),
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": model.preprocessing.constants(),
         "record": record or {},
     }
-    weights = dict(model.net.state_dict())
-    store.write(folder, content, {"weights": weights, "statistics": model.statistics.tensors()})
+    statistics = model.preprocessing.statistics.tensors()
+    store.write(
+        folder, content, {"weights": dict(model.net.state_dict()), "statistics": statistics}
+    )
 
 
 def open_model(path: Path, *, device: torch.device | None = None) -> Model:
@@ -70,12 +66,13 @@ def open_model(path: Path, *, device: torch.device | None = None) -> Model:
     content, groups = store.read(folder)
     if content.get("kind") != "model":
         raise StoreError(f"{folder} holds a {content.get('kind')}, not a model")
-    preprocessing = Preprocessing(**content["preprocessing"])
+    statistics = Statistics(**groups["statistics"])
+    preprocessing = Preprocessing(statistics, **content["preprocessing"])
     classes = tuple(content["classes"])
     net = _empty_net(content["net"], len(classes), preprocessing.crop_size)
     load_weights(net, groups["weights"], folder)
     net.eval().to(device or torch.device("cpu"))
-    return Model(content["net"], net, classes, preprocessing, Statistics(**groups["statistics"]))
+    return Model(content["net"], net, classes, preprocessing)
 
 
 def model_folder(path: Path) -> Path:

@@ -27,7 +27,9 @@ class StoreError(ValueError):
     """A folder of tensors is missing, damaged, or of another format."""
 
 
-def write(folder: Path, content: Mapping[str, Any], groups: Mapping[str, dict[str, Tensor]]) -> None:
+def write(
+    folder: Path, content: Mapping[str, Any], groups: Mapping[str, dict[str, Tensor]]
+) -> None:
     """Write tensors and the plain values that belong to them, all or nothing.
 
     Raises: OSError if the disk refuses; what the folder held before is then still whole.
@@ -63,7 +65,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         written = path.read_bytes()
-        manifest = json.loads(written)
+        manifest: dict[str, Any] = json.loads(written)
     except FileNotFoundError:
         raise StoreError(f"{folder} has no {MANIFEST}; it is not a model or checkpoint") from None
     except ValueError:
@@ -124,7 +126,7 @@ def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Hash every tensor's bytes, several at once: hashlib lets go of the interpreter."""
 
     def digest(tensor: Tensor) -> str:
-        return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy()).hexdigest()
+        return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(tensors, pool.map(digest, tensors.values()), strict=True))

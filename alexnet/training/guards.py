@@ -42,7 +42,12 @@ class LossGuard:
             )
         self._recent.append(loss)
         stuck = all(abs(x - self._plateau) <= SHARE * self._plateau for x in self._recent)
-        if self._stuck_after and step >= self._stuck_after and len(self._recent) == WINDOW and stuck:
+        if (
+            self._stuck_after
+            and step >= self._stuck_after
+            and len(self._recent) == WINDOW
+            and stuck
+        ):
             raise GuardStop(
                 f"the loss is {loss:.4f} at update {step} and has not left the plateau at "
                 f"ln(classes) = {self._plateau:.4f}: the net answers every picture alike. "

@@ -17,6 +17,7 @@ from alexnet.evaluation.metrics import Counts
 from alexnet.model import save_model
 from alexnet.training.checkpoint import save_checkpoint
 from alexnet.training.guards import LossGuard
+from alexnet.training.initialise import normalise_outputs
 from alexnet.training.interrupt import Interrupted, stop_requests
 from alexnet.training.progress import Display, Meter
 from alexnet.training.schedule import learning_rate
@@ -31,11 +32,13 @@ def train(run: Run) -> Counts:
     """
     recipe, position = run.recipe, run.position
     guard = LossGuard(len(run.model.classes), recipe.stuck_after)
-    loss_sum, loss_steps, ended = 0.0, 0, False
     saved_at, meter = time.monotonic(), Meter()
     counts = Counts(run.model.classes)
+    if recipe.init == "normalised" and position.step == 0:
+        first = next(run.train.epoch(0, seed=recipe.seed))
+        normalise_outputs(run.model.net, _look(run, first))
     with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
-        while not ended and position.step < run.total_steps:
+        while not position.finished:
             batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
             run.model.net.train()
             while position.step < run.total_steps:
@@ -44,7 +47,8 @@ def train(run: Run) -> Counts:
                 if batch is None:
                     break
                 rate = _rate(run)
-                loss_sum, loss_steps = loss_sum + update(run, batch, rate), loss_steps + 1
+                position.loss_sum += update(run, batch, rate)
+                position.loss_steps += 1
                 position.step, position.index = position.step + 1, batch.end
                 meter.add(len(batch.labels))
                 display.step(position.step, position.epoch)
@@ -53,12 +57,12 @@ def train(run: Run) -> Counts:
                 if position.step % recipe.report_every == 0 or position.step == run.total_steps:
                     speed, wait_share = meter.read()
                     values = {
-                        "loss": float(loss_sum) / loss_steps,
+                        "loss": float(position.loss_sum) / position.loss_steps,
                         "lr": rate,
                         "images_per_second": round(speed, 1),
                         "wait_share": round(wait_share, 3),
                     }
-                    loss_sum, loss_steps = 0.0, 0
+                    position.loss_sum, position.loss_steps = 0.0, 0
                     run.journal.write("train", position.step, epoch=_epoch(run), **values)
                     left = (run.total_steps - position.step) * recipe.batch
                     display.report(position.step, values, pictures_left=left)
@@ -76,9 +80,12 @@ def train(run: Run) -> Counts:
 
             if batch is None:
                 position.epoch, position.index = position.epoch + 1, 0
+            if position.epoch % recipe.validate_every and position.step < run.total_steps:
+                continue
             counts = validate(run)
             improved = counts.top1_errors < position.plateau.best_error
             ended = position.plateau.update(counts.top1_errors, recipe)
+            position.finished = ended or position.step >= run.total_steps
             display.say(_describe(run, counts))
             if improved or recipe.keep_model == "last":
                 record = {"step": position.step, "validation": counts.to_json()}
@@ -92,7 +99,7 @@ def train(run: Run) -> Counts:
 def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
     """Make one update from one batch and return its loss, the mean over the pictures.
 
-        L = -(1 / N) * sum over pictures of ln softmax(net(x))[label]
+    L = -(1 / N) * sum over pictures of ln softmax(net(x))[label]
     """
     if not len(batch.labels):
         return 0.0
@@ -120,14 +127,9 @@ def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
 def validate(run: Run) -> Counts:
     """Count the errors on the validation set, centre window, and write them to the journal."""
     model = run.model
-    counts = evaluate(
-        model.net,
-        run.validation.epoch(0, seed=None),
-        Counts(model.classes),
-        preprocessing=model.preprocessing,
-        statistics=model.statistics,
-        dtype=run.dtype,
-    )
+    batches = run.validation.epoch(0, seed=None)
+    counts = Counts(model.classes)
+    evaluate(model.net, batches, model.preprocessing, counts, dtype=run.dtype)
     run.journal.write(
         "validation",
         run.position.step,
@@ -151,26 +153,25 @@ def save(run: Run) -> None:
 
 def _look(run: Run, batch: Batch) -> Tensor:
     """Return a training batch as the net sees it: random windows, mirrored, relit."""
-    recipe, model = run.recipe, run.model
-    generator = torch.Generator().manual_seed(
-        derive_seed(recipe.seed, "augment", run.position.step)
-    )
+    recipe, preprocessing = run.recipe, run.model.preprocessing
+    seed = derive_seed(recipe.seed, "augment", run.position.step)
+    generator = torch.Generator().manual_seed(seed)
     count, pictures = len(batch.labels), batch.pictures.to(run.device)
     shift = None
     if recipe.lighting:
-        shift = augment.lighting(
-            count, model.statistics, strength=recipe.lighting, generator=generator
+        statistics = preprocessing.statistics
+        shift = augment.lighting(count, statistics, strength=recipe.lighting, generator=generator)
+    if recipe.crop == "random-resized":
+        return augment.random_resized_cut(
+            pictures,
+            preprocessing,
+            generator,
+            smallest_area=recipe.smallest_area,
+            flip=recipe.flip,
+            shift=shift,
         )
-    windows = augment.random_windows(
-        count, model.preprocessing.border, generator, flip=recipe.flip
-    )
-    return augment.cut(
-        pictures,
-        windows,
-        preprocessing=model.preprocessing,
-        statistics=model.statistics,
-        shift=shift,
-    )
+    windows = augment.random_windows(count, preprocessing.border, generator, flip=recipe.flip)
+    return augment.cut(pictures, windows, preprocessing, shift=shift)
 
 
 def _rate(run: Run) -> float:

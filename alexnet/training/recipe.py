@@ -27,6 +27,8 @@ class Recipe:
     """Folder with a sub-folder of pictures per class; the command line gives it first."""
     net: str = "alexnet"
     """Net to train: a name that `alexnet summary` knows."""
+    init: Literal["source", "normalised"] = "source"
+    """Initial weights as the net's source has them, or scaled to outputs of deviation 1."""
     epochs: int = 90
     """Passes over the training pictures."""
     steps: int = 0
@@ -79,6 +81,8 @@ class Recipe:
     """PCA lighting, in standard deviations of the training set's principal colours; 0 is off."""
     subtract: Literal["mean-image", "mean-value"] = "mean-image"
     """Subtract the mean of each pixel (the paper) or of each colour."""
+    divide_by: float = 1.0
+    """Divide the inputs by this many grey levels; the paper does not, 64 gives a deviation of 1."""
     picture_size: int = 256
     """Pictures are resized to this shorter side and their centre square is kept, in pixels."""
     input_size: int = 0
@@ -99,6 +103,8 @@ class Recipe:
     """Decoded pictures are kept in memory if all of them fit into this many GiB."""
     on_bad_image: Literal["skip", "stop"] = "skip"
     """What a picture that cannot be read does; more than 1 % of them stop the run always."""
+    validate_every: int = 1
+    """Epochs between two validations; the last epoch always ends with one."""
     report_every: int = 20
     """Updates between two lines of the journal."""
     checkpoint_minutes: float = 5.0
@@ -140,11 +146,13 @@ class Recipe:
                 "mean-value where crop is random-resized: a mean image has no meaning there",
                 self.crop == "random" or self.subtract == "mean-value",
             ),
+            ("divide_by", "above 0", self.divide_by > 0),
             ("picture_size", "at least 1 and the input size", self.input_size <= self.picture_size),
             ("input_size", "0 or more", self.input_size >= 0),
             ("validation_share", "above 0 and below 1", 0 < self.validation_share < 1),
             ("workers", "0 or more", self.workers >= 0),
             ("cache_gib", "0 or more", self.cache_gib >= 0),
+            ("validate_every", "at least 1", self.validate_every >= 1),
             ("report_every", "at least 1", self.report_every >= 1),
             ("checkpoint_minutes", "above 0", self.checkpoint_minutes > 0),
             ("stuck_after", "0 or more", self.stuck_after >= 0),
@@ -166,7 +174,9 @@ def load(path: Path) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+        ) from None
     try:
         return override(Recipe(), values)
     except ValueError as error:
@@ -184,7 +194,7 @@ def override(recipe: Recipe, values: dict[str, Any]) -> Recipe:
             raise ValueError(f"unknown key {name!r}{nearest(name, hints)}")
         _check_type(name, value, hints[name])
     known = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return replace(recipe, **known)
+    return replace(recipe, **known)  # type: ignore[arg-type]  # checked against the hints above
 
 
 def field_help() -> dict[str, str]:
@@ -201,19 +211,20 @@ def field_help() -> dict[str, str]:
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
+    """Raise ValueError unless `value` is what a field of type `hint` may hold."""
     if get_origin(hint) is Literal:
         allowed = get_args(hint)
         if value not in allowed:
             close = nearest(str(value), allowed)
             raise ValueError(f"{name} is {value!r}{close}; it must be one of {', '.join(allowed)}")
         return
-    kind = get_origin(hint) or hint
-    accepted = {float: (int, float), tuple: (list, tuple)}.get(kind, (kind,))
-    is_number = kind in (int, float)
-    if not isinstance(value, accepted) or (is_number and isinstance(value, bool)):
+    kind: type = get_origin(hint) or hint
+    accepted: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (list, tuple)}
+    if not isinstance(value, accepted.get(kind, (kind,))) or (
+        kind in (int, float) and isinstance(value, bool)
+    ):
         raise ValueError(f"{name} is {value!r}; it must be of type {kind.__name__}")
-    parts = list(value.values()) if kind is dict else list(value) if kind is tuple else [value]
-    if kind in (dict, tuple, float):
-        for part in parts:
-            if not isinstance(part, int | float) or not math.isfinite(part):
-                raise ValueError(f"{name} holds {part!r}; it must be a finite number")
+    numbers = {dict: list(value.values()) if kind is dict else [], tuple: value, float: [value]}
+    for part in numbers.get(kind, []):
+        if isinstance(part, bool) or not isinstance(part, int | float) or not math.isfinite(part):
+            raise ValueError(f"{name} holds {part!r}; it must be a finite number")

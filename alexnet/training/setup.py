@@ -1,10 +1,10 @@
 """From a recipe to a run that is ready to train, new or resumed.
 
-    runs/NAME/recipe.toml     the recipe
-    runs/NAME/journal.jsonl   what happened, line by line
-    runs/NAME/data/           the classes, the split and the statistics of the training set
-    runs/NAME/checkpoints/    what `--resume` goes on from
-    runs/NAME/model/          the trained model: what `eval` and `predict` open
+runs/NAME/recipe.toml     the recipe
+runs/NAME/journal.jsonl   what happened, line by line
+runs/NAME/data/           the classes, the split and the statistics of the training set
+runs/NAME/checkpoints/    what `--resume` goes on from
+runs/NAME/model/          the trained model: what `eval` and `predict` open
 """
 
 import hashlib
@@ -67,11 +67,11 @@ def start(recipe: Recipe, folder: Path) -> Run:
     """
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(
-            f"run folder {folder} is not empty; go on with --resume {folder}, or choose another --out"
+            f"run folder {folder} is not empty; go on with --resume {folder}, "
+            "or choose another --out"
         )
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
-    preprocessing = _preprocessing(recipe)
-    find(recipe.net).check_input(preprocessing.crop_size)
+    find(recipe.net).check_input(_crop_size(recipe))
     split = _split(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
@@ -118,8 +118,13 @@ def _assemble(
     model = create(
         recipe.net,
         split.train.classes,
-        preprocessing=_preprocessing(recipe),
-        statistics=statistics,
+        Preprocessing(
+            statistics,
+            recipe.picture_size,
+            _crop_size(recipe),
+            recipe.subtract,
+            recipe.divide_by,
+        ),
         seed=derive_seed(recipe.seed, "weights"),
     )
     model.net.to(device)
@@ -147,9 +152,8 @@ def _assemble(
     )
 
 
-def _preprocessing(recipe: Recipe) -> Preprocessing:
-    size = recipe.input_size or find(recipe.net).input_size
-    return Preprocessing(recipe.picture_size, size, recipe.subtract)
+def _crop_size(recipe: Recipe) -> int:
+    return recipe.input_size or find(recipe.net).input_size
 
 
 def _split(recipe: Recipe) -> Split:
@@ -186,6 +190,10 @@ def _fingerprint(split: Split) -> str:
     """Hash the names and labels of all pictures in their order."""
 
     def text(listing: Listing) -> str:
-        return "\n".join(f"{label} {path}" for path, label in zip(listing.paths, listing.labels, strict=True))
+        return "\n".join(
+            f"{label} {path}" for path, label in zip(listing.paths, listing.labels, strict=True)
+        )
 
-    return hashlib.sha256("\n\n".join(map(text, (split.train, split.validation))).encode()).hexdigest()
+    return hashlib.sha256(
+        "\n\n".join(map(text, (split.train, split.validation))).encode()
+    ).hexdigest()

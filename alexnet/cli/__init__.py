@@ -1,0 +1,86 @@
+"""The command line. Each command imports its part when it runs, so that --help is quick.
+
+Exit codes: 0 done, 2 usage or recipe, 3 data or model file refused, 4 environment (disk, device,
+package), 5 stopped by a guard, 75 asked to stop and can resume. An error is one message on
+standard error; --debug adds the traceback.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from alexnet import __version__
+
+USAGE, REFUSED, ENVIRONMENT, GUARD, RESUMABLE = 2, 3, 4, 5, 75
+
+app = App(
+    name="alexnet",
+    version=__version__,
+    help="AlexNet, the system that won ILSVRC-2012: train it on your pictures, test it, use it.",
+    help_epilogue="Any command takes --debug, which shows the traceback of an error.",
+)
+app.command("alexnet.cli.demo:demo", help="Train, test and use the net on digits that come along.")
+app.command("alexnet.cli.train:train", help="Train a net on a folder of pictures, or resume a run.")
+app.command("alexnet.cli.answers:evaluate", name="eval", help="Count a trained net's errors.")
+app.command("alexnet.cli.answers:predict", help="Name what is in pictures.")
+app.command("alexnet.cli.nets:summary", help="Print every layer of a net with its figures.")
+app.command("alexnet.cli.nets:compare", help="Print the differences of two nets.")
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    status = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        return status if isinstance(status, int) else 0
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        print(f"alexnet: {_message(error)}", file=sys.stderr)
+        return _exit_code(error)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror.lower()}"
+    text = str(error)
+    if _exit_code(error) == 1:
+        return f"unexpected {type(error).__name__}: {text}; run the command again with --debug"
+    return text
+
+
+def _exit_code(error: Exception) -> int:
+    """Return the exit code for an error; imports what tells the kinds apart only now."""
+    if isinstance(error, CycloptsError):
+        return USAGE
+    from alexnet.data.folder import DataError
+    from alexnet.data.image import ImageError
+    from alexnet.store import StoreError
+    from alexnet.training.guards import GuardStop
+    from alexnet.training.interrupt import Interrupted
+
+    kinds: tuple[tuple[type[Exception], int], ...] = (
+        (DataError, REFUSED),
+        (ImageError, REFUSED),
+        (StoreError, REFUSED),
+        (GuardStop, GUARD),
+        (Interrupted, RESUMABLE),
+        (OSError, ENVIRONMENT),
+        (ValueError, USAGE),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), 1)

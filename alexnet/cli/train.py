@@ -1,0 +1,132 @@
+"""`alexnet train`: its options are the fields of a recipe."""
+
+from dataclasses import field, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Group, Parameter
+
+from alexnet.cli.tables import note
+from alexnet.training.recipe import Recipe, field_help, override
+from alexnet.training.recipes import find_recipe
+
+RECIPE_GROUP = Group("Recipe (an option that is not given comes from --recipe)", sort_key=2)
+
+
+def _options() -> type:
+    """Make the options of `train` from the fields of Recipe: unset unless the user sets them."""
+    texts, hints = field_help(), get_type_hints(Recipe)
+    options: list[tuple[str, Any, Any]] = []
+    for each in fields(Recipe):
+        if each.name != "data":
+            hint = list[str] if each.name == "layer_lr" else hints[each.name]
+            hint = list[float] if each.name == "milestones" else hint
+            shown = Parameter(help=texts[each.name], group=RECIPE_GROUP, show_default=False)
+            options.append((each.name, Annotated[hint | None, shown], field(default=None)))
+    return make_dataclass("Options", options, frozen=True, namespace={"__module__": __name__})
+
+
+Options = _options()
+
+
+def train(
+    data: str = "",
+    *,
+    recipe: str = "paper",
+    out: Path | None = None,
+    resume: Path | None = None,
+    options: Annotated[Options, Parameter(name="*")] = Options(),  # type: ignore[valid-type]  # noqa: B008
+) -> int:
+    """Train a net on a folder of pictures, one sub-folder per class, or go on with a run.
+
+    With train/ and val/ (or test/) inside, those are used; else a tenth of each class is held out.
+
+    Parameters
+    ----------
+    data
+        Folder of pictures.
+    recipe
+        paper, quick or digits, or a .toml file such as the recipe.toml of a run.
+    out
+        Folder of the run; a new one below runs/ if not given.
+    resume
+        Run to go on with, bit for bit; data and recipe are the run's own.
+    """
+    given = {each.name: getattr(options, each.name) for each in fields(Options)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "layer_lr" in given:
+        given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
+    if resume is not None:
+        return _go_on(resume, data=data, out=out, given=given)
+    chosen = override(find_recipe(recipe), given | ({"data": data} if data else {}))
+    if not chosen.data:
+        raise ValueError("no data given; name a folder of pictures: alexnet train photos/")
+
+    from alexnet.device import keep_pages
+    from alexnet.training import setup
+
+    keep_pages()
+    folder = out or _new_folder(Path("runs"), f"{Path(chosen.data).resolve().name}-{chosen.net}")
+    return _finish(setup.start(chosen, folder))
+
+
+def _go_on(resume: Path, *, data: str, out: Path | None, given: dict[str, Any]) -> int:
+    if data or out or given:
+        extra = [*(["data"] if data else []), *(["--out"] if out else []), *given]
+        raise ValueError(
+            f"--resume goes on with the run's own data and recipe, but {', '.join(extra)} is "
+            f"given; leave it out, or start a new run with --recipe {resume}/recipe.toml"
+        )
+    from alexnet.device import keep_pages
+    from alexnet.training import setup
+
+    keep_pages()
+    run = setup.resume(resume)
+    if run.position.finished:
+        raise ValueError(
+            f"{resume} has finished, at update {run.position.step}; start a new run with "
+            f"--recipe {resume}/recipe.toml and more --epochs"
+        )
+    note(f"going on with {resume} at update {run.position.step} of {run.total_steps}")
+    return _finish(run)
+
+
+def _finish(run: Any) -> int:
+    from alexnet.training import loop
+
+    for text in run.split.notes:
+        note(f"note: {text}")
+    train_count, validation_count = len(run.split.train), len(run.split.validation)
+    note(f"training {run.recipe.net} on {run.recipe.data}; the run is {run.folder}")
+    note(
+        f"{train_count:,} pictures to train on, {validation_count:,} to validate "
+        f"({run.split.rule}), {len(run.model.classes)} classes; {run.device} in "
+        f"{'bfloat16' if run.dtype.itemsize == 2 else 'float32'}"
+    )
+    counts = loop.train(run)
+    for path, reason in list((run.train.bad | run.validation.bad).items())[:10]:
+        note(f"skipped {path}: {reason}")
+    print(
+        f"{counts.seen:,} validation pictures: top-1 error {counts.error(counts.top1_errors):.2%}, "
+        f"top-5 error {counts.error(counts.top5_errors):.2%}"
+    )
+    print(f"next: alexnet eval {run.folder} {run.recipe.data} --views 10")
+    print(f"      alexnet predict {run.folder} PICTURE ...")
+    return 0
+
+
+def _factor(text: str) -> tuple[str, float]:
+    """Read `conv1=0.5`."""
+    layer, _, factor = text.partition("=")
+    try:
+        return layer, float(factor)
+    except ValueError:
+        raise ValueError(f"layer_lr is {text!r}; write LAYER=FACTOR, such as conv1=0") from None
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Return the first of name-1, name-2, ... that does not exist."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
