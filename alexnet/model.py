@@ -103,8 +103,7 @@ def load_weights(net: AlexNet, weights: dict[str, torch.Tensor], source: Path) -
         odd = sorted(set(wanted.items()) ^ set(given.items()))
         listed = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in odd[:4])
         raise StoreError(f"{source} does not fit the net: {listed} do not agree")
-    net.load_state_dict(weights, assign=True)
-    net.requires_grad_(True)
+    net.load_state_dict(weights)  # a copy: an optimizer may hold the net's own parameters
 
 
 def _empty_net(name: str, classes: int, crop_size: int) -> AlexNet:

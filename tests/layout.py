@@ -29,7 +29,15 @@ LEVELS = {
         4: ["training", "predict", "export", "inspection"],
         3: ["model", "parallel.replicas", "parallel.columns", "parallel.hybrid"],
         2: ["nets", "text", "evaluation"],
-        1: ["layers", "convolution", "data", "parallel.mesh", "parallel.collectives", "store"],
+        1: [
+            "layers",
+            "convolution",
+            "data",
+            "parallel.mesh",
+            "parallel.collectives",
+            "store",
+            "device",
+        ],
         0: ["native", "nearest"],
     }.items()
     for row in rows

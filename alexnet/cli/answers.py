@@ -2,20 +2,19 @@
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
-
+from alexnet.cli.options import Format, Json, Machine, Views
 from alexnet.cli.tables import note, print_json, print_table
 
 if TYPE_CHECKING:
     from alexnet.data.folder import Listing
     from alexnet.evaluation.metrics import Counts
+    from alexnet.predict import Prediction
 
-Flag = Annotated[bool, Parameter(negative=())]
-Precision = Literal["auto", "bf16", "fp32"]
-Device = Literal["auto", "cpu", "cuda"]
+Part = Literal["auto", "validation", "all"]
 MOST_CELLS = 20
 
 
@@ -23,11 +22,10 @@ def evaluate(
     run: Path,
     data: Path,
     *,
-    views: Literal[1, 10] = 1,
-    part: Literal["auto", "validation", "all"] = "auto",
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    precision: Precision = "auto",
-    device: Device = "auto",
+    views: Views = 1,
+    part: Part = "auto",
+    as_json: Json = False,
+    machine: Machine = Machine(),  # noqa: B008
 ) -> int:
     """Count the errors of a trained net on labelled pictures: top-1, top-5, per class, confusion.
 
@@ -37,17 +35,9 @@ def evaluate(
         Folder of a run or of a model.
     data
         Folder of pictures, one sub-folder per class. Classes are matched by name.
-    views
-        Windows of each picture: 1 is the centre, 10 the mean over corners, centre and mirrors.
     part
         Pictures to use. auto: val/ or test/ if the folder has one; what the run held out if it was
         trained on this folder; else all of them.
-    as_json
-        Print JSON with all counts and the confusion matrix.
-    precision
-        Arithmetic; auto is bf16 where the chip has it.
-    device
-        Where the net runs.
     """
     from alexnet.data.loader import Loader
     from alexnet.device import choose_device, choose_dtype, keep_pages
@@ -56,23 +46,23 @@ def evaluate(
     from alexnet.model import open_model
 
     keep_pages()
-    place = choose_device(device)
-    model = open_model(run, device=place)
-    listing, rule = _pictures(run, data, part, model.classes)
+    device = choose_device(machine.device)
+    model = open_model(run, device=device)
+    listing, used = _choose_pictures(run, data, part, model.classes)
     size = model.preprocessing.picture_size
     loader = Loader(listing, batch_size=64, picture_size=size, cache_bytes=0)
     counts = Counts(model.classes)
-    dtype = choose_dtype(precision, place)
+    dtype = choose_dtype(machine.precision, device)
     batches = loader.epoch(0, seed=None)
     count_errors(model.net, batches, model.preprocessing, counts, views=views, dtype=dtype)
     for path, reason in loader.bad.items():
         note(f"skipped {path}: {reason}")
     if as_json:
-        about = {"run": str(run), "data": str(data), "pictures_used": rule, "views": views}
+        about = {"run": str(run), "data": str(data), "used": used, "views": views}
         print_json(about | counts.to_json() | {"skipped": loader.bad})
     else:
         print(
-            f"{counts.seen:,} pictures ({rule}), {views} view{'s' if views > 1 else ''} of each\n"
+            f"{counts.seen:,} pictures ({used}), {views} view{'s' if views > 1 else ''} of each\n"
         )
         _print_counts(counts)
     return 0
@@ -82,11 +72,9 @@ def predict(
     run: Path,
     *files: str,
     top: int = 5,
-    views: Literal[1, 10] = 1,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    as_csv: Annotated[bool, Parameter(name="--csv", negative=())] = False,
-    precision: Precision = "auto",
-    device: Device = "auto",
+    views: Views = 1,
+    output: Format = Format(),  # noqa: B008
+    machine: Machine = Machine(),  # noqa: B008
 ) -> int:
     """Name what is in pictures: ranked classes with their probabilities.
 
@@ -98,16 +86,6 @@ def predict(
         Pictures, folders of pictures, or - for one picture on standard input.
     top
         Number of classes to name.
-    views
-        Windows of each picture: 1 is the centre, 10 the mean over corners, centre and mirrors.
-    as_json
-        Print JSON.
-    as_csv
-        Print CSV: picture, rank, class, probability.
-    precision
-        Arithmetic; auto is bf16 where the chip has it.
-    device
-        Where the net runs.
     """
     if not files:
         raise ValueError("no picture given; name files or folders, or - for standard input")
@@ -119,13 +97,20 @@ def predict(
     from alexnet.predict import predict as answer
 
     sources = list_pictures(files)
-    place = choose_device(device)
-    model = open_model(run, device=place)
-    dtype = choose_dtype(precision, place)
+    device = choose_device(machine.device)
+    model = open_model(run, device=device)
+    dtype = choose_dtype(machine.precision, device)
     answers = list(answer(model, sources, top=top, views=views, dtype=dtype))
-    good = [each for each in answers if not each.error]
+    _print_answers(answers, output)
     refused = [each for each in answers if each.error]
-    if as_json:
+    for each in refused:
+        note(f"alexnet: {each.source}: {each.error}")
+    return 3 if refused else 0
+
+
+def _print_answers(answers: list["Prediction"], output: Format) -> None:
+    good = [each for each in answers if not each.error]
+    if output.as_json:
         print_json(
             [
                 {"picture": a.source, "error": a.error}
@@ -137,7 +122,7 @@ def predict(
                 for a in answers
             ]
         )
-    elif as_csv:
+    elif output.as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(("picture", "rank", "class", "probability"))
         for a in good:
@@ -147,36 +132,33 @@ def predict(
         header = ("picture", *(f"{rank}." for rank in range(1, len(good[0].labels) + 1)))
         rows = [(a.source, *(f"{name} {p:.1%}" for name, p in a.labels)) for a in good]
         print_table(header, rows, left=len(header))
-    for a in refused:
-        note(f"alexnet: {a.source}: {a.error}")
-    return 3 if refused else 0
 
 
-def _pictures(run: Path, data: Path, part: str, classes: tuple[str, ...]) -> tuple["Listing", str]:
-    """Choose the pictures to test on and say which they are."""
+def _choose_pictures(
+    run: Path, data: Path, part: Part, classes: tuple[str, ...]
+) -> tuple["Listing", str]:
+    """Choose the pictures to test on, labelled by the model's classes, and say which they are."""
     from alexnet.data.folder import VALIDATION_NAMES, list_folder, split_folder
     from alexnet.training.recipe import Recipe, load
 
     recipe = load(run / "recipe.toml") if (run / "recipe.toml").is_file() else Recipe()
-    has_sets = (data / "train").is_dir() and any((data / n).is_dir() for n in VALIDATION_NAMES)
-    held_out = recipe.data == str(data.resolve())
-    if part == "validation" or (part == "auto" and (has_sets or held_out)):
-        split = split_folder(data, fraction=recipe.validation_share)
-        name = next((n for n in VALIDATION_NAMES if (data / n).is_dir()), "")
-        if has_sets:
-            return list_folder(data / name, classes=classes), f"{name}/ of {data}"
-        chosen = split.validation
-        relabelled = list_folder(chosen.root, classes=classes)
-        kept = set(chosen.paths)
-        return _only(relabelled, kept), f"the part of {data} that training held out"
+    sets = [
+        name for name in VALIDATION_NAMES if (data / "train").is_dir() and (data / name).is_dir()
+    ]
+    if part != "all" and sets:
+        return list_folder(data / sets[0], classes=classes), f"{sets[0]}/ of {data}"
+    if part == "validation" or (part == "auto" and recipe.data == str(data.resolve())):
+        held_out = split_folder(data, fraction=recipe.validation_share).validation
+        listing = list_folder(held_out.root, classes=classes)
+        kept = set(held_out.paths)
+        pairs = [
+            (path, label)
+            for path, label in zip(listing.paths, listing.labels, strict=True)
+            if path in kept
+        ]
+        paths, labels = tuple(p for p, _ in pairs), tuple(label for _, label in pairs)
+        return replace(listing, paths=paths, labels=labels), f"held out of {data}"
     return list_folder(data, classes=classes), f"all of {data}"
-
-
-def _only(listing: "Listing", kept: set[str]) -> "Listing":
-    from dataclasses import replace
-
-    pairs = [(p, n) for p, n in zip(listing.paths, listing.labels, strict=True) if p in kept]
-    return replace(listing, paths=tuple(p for p, _ in pairs), labels=tuple(n for _, n in pairs))
 
 
 def _print_counts(counts: "Counts") -> None:

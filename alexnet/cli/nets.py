@@ -1,9 +1,6 @@
 """`alexnet summary` and `alexnet compare`: nets in numbers."""
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
+from alexnet.cli.options import Json
 from alexnet.cli.tables import print_json, print_table
 
 
@@ -12,7 +9,7 @@ def summary(
     *,
     classes: int = 1000,
     input_size: int = 0,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: Json = False,
 ) -> int:
     """Print every layer of a net: shape, parameters, neurons, multiply-adds, bytes, field of view.
 
@@ -25,8 +22,6 @@ def summary(
         Number of classes.
     input_size
         Width of the input in pixels; 0 takes the net's own.
-    as_json
-        Print JSON instead of a table.
     """
     from alexnet.inspection.summary import summarise
 
@@ -72,7 +67,7 @@ def compare(
     first: str,
     second: str,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: Json = False,
 ) -> int:
     """Print the differences of two nets: their constants, their layers, their totals.
 
@@ -82,8 +77,6 @@ def compare(
         Name of a net; `alexnet summary --help` lists them.
     second
         Name of another.
-    as_json
-        Print JSON instead of a table.
     """
     from alexnet.inspection.compare import compare as differences
 

@@ -33,14 +33,23 @@ def compare(first: str, second: str) -> list[Difference]:
         a, b = (side.get(name, "-") for side in layers)
         if a != b:
             found.append(Difference(name, a, b))
-    orders = [" ".join(side) for side in layers]
-    if orders[0] != orders[1]:
-        found.append(Difference("order of layers", *orders))
+    orders = _differing_run(*(list(side) for side in layers))
+    if any(orders):
+        found.append(Difference("order of layers", *(" ".join(order) for order in orders)))
     for key, value in summaries[0].totals.items():
         other = summaries[1].totals[key]
         if value != other:
             found.append(Difference(f"total {key}", f"{value:,}", f"{other:,}"))
     return found
+
+
+def _differing_run(one: list[str], two: list[str]) -> tuple[list[str], list[str]]:
+    """Return two sequences without their common beginning and end."""
+    for _ in range(2):  # cut the beginning, turn round, cut what was the end, turn back
+        while one and two and one[0] == two[0]:
+            one, two = one[1:], two[1:]
+        one, two = one[::-1], two[::-1]
+    return one, two
 
 
 def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, str]:

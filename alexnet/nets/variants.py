@@ -11,11 +11,11 @@ ALEXNET = Variant(
     published=(60_965_224, 659_272, 724_406_816),
     notes=(
         (
-            "The paper gives conv1 253,440 neurons; its own 55 x 55 x 96 maps are 290,400, and only "
-            "with them is the sum (659,272) the abstract's 650,000; with 253,440 it is 622,312."
+            "The paper gives conv1 253,440 neurons; its 55 x 55 x 96 maps have 290,400. With them "
+            "the sum is 659,272, the abstract's 650,000; with 253,440 it would be 622,312."
         ),
         (
-            "A talk of the authors gives 630 M connections: that is net 131 of the same program "
+            "The often quoted 630 M connections are those of net 131 of the same program "
             "(628,615,616 multiply-adds); the published net has 724,406,816."
         ),
         "The paper's 224-pixel input gives no 55 x 55 maps without padding; 227 does.",

@@ -13,23 +13,23 @@ from alexnet import store
 
 
 class Journal:
-    """Appends lines to a run's journal."""
+    """Appends lines to a run's journal; the file is open only while it is written."""
 
-    def __init__(self, path: Path, *, upto_step: int = 0) -> None:
-        """Open a journal and take back the lines after `upto_step`, a torn last line included."""
-        kept = [line for line in read_journal(path) if line["step"] <= upto_step]
-        store.write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
-        self._file = path.open("a", encoding="utf-8")
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def take_back(self, *, after_step: int) -> None:
+        """Remove the lines after an update, and a last line that was cut off."""
+        kept = [line for line in read_journal(self._path) if line["step"] <= after_step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        store.write_atomically(self._path, text.encode())
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append a line; it has reached the disk when this returns."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ def train(run: Run) -> Counts:
                         f"go on with: alexnet train --resume {run.folder}"
                     )
 
-            if batch is None:
+            if position.step < run.total_steps:
                 position.epoch, position.index = position.epoch + 1, 0
             if position.epoch % recipe.validate_every and position.step < run.total_steps:
                 continue
@@ -92,7 +92,6 @@ def train(run: Run) -> Counts:
                 save_model(run.model, run.folder / "model", record=record)
             save(run)
             saved_at, meter = time.monotonic(), Meter()
-    run.journal.close()
     return counts
 
 

@@ -224,7 +224,11 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
         kind in (int, float) and isinstance(value, bool)
     ):
         raise ValueError(f"{name} is {value!r}; it must be of type {kind.__name__}")
-    numbers = {dict: list(value.values()) if kind is dict else [], tuple: value, float: [value]}
-    for part in numbers.get(kind, []):
+    numbers: list[object] = [value] if kind is float else []
+    if isinstance(value, dict):
+        numbers = list(value.values())
+    elif isinstance(value, list | tuple):
+        numbers = list(value)
+    for part in numbers:
         if isinstance(part, bool) or not isinstance(part, int | float) or not math.isfinite(part):
             raise ValueError(f"{name} holds {part!r}; it must be a finite number")

@@ -74,12 +74,14 @@ def start(recipe: Recipe, folder: Path) -> Run:
     find(recipe.net).check_input(_crop_size(recipe))
     split = _split(recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
     train, validation = _loaders(recipe, split)
     statistics = data_statistics.compute(b.pictures for b in train.epoch(0, seed=None))
+    run = _assemble(recipe, folder, split, (train, validation), statistics)
+    # Nothing is written before all is checked: after an error the same --out serves again.
     record = {"kind": "data", "rule": split.rule, "fingerprint": _fingerprint(split)}
     store.write(folder / "data", record, {"statistics": statistics.tensors()})
-    return _assemble(recipe, folder, split, (train, validation), statistics)
+    store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
+    return run
 
 
 def resume(folder: Path) -> Run:
@@ -102,8 +104,7 @@ def resume(folder: Path) -> Run:
             f"the pictures in {recipe.data} are not those that the run began with (names or number "
             "differ); put them back, or start a new run"
         )
-    run.journal.close()
-    run.journal = Journal(folder / "journal.jsonl", upto_step=run.position.step)
+    run.journal.take_back(after_step=run.position.step)
     return run
 
 

@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+Views = Annotated[
+    Literal[1, 10],
+    Parameter(help="Windows of each picture: the centre, or corners, centre and mirror images."),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Machine:
+    """Where a net runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the net runs."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic; auto is bf16 where the chip has it."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Format:
+    """How answers are printed."""
+
+    as_json: Json = False
+    as_csv: Annotated[
+        bool, Parameter(name="--csv", negative=(), help="Print picture,rank,class,probability.")
+    ] = False
