@@ -50,6 +50,7 @@ def time_step(layer: nn.Module, x: Tensor, dy: Tensor) -> float:
 
 
 def draw(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return the same normal numbers for the same shape, channels last."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).to(dtype)
     return x.to(memory_format=torch.channels_last)
@@ -74,6 +75,7 @@ def compare(shape: tuple[int, ...], dtype: torch.dtype, repeats: int) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--keep-pages", action="store_true", help=keep_pages.__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="timed passes of each")

@@ -1,7 +1,8 @@
 """Fixtures for the whole suite: small folders of pictures with something to learn in them."""
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,10 @@ import numpy as np
 import pytest
 import simplejpeg
 from numpy.typing import NDArray
+
+from alexnet.nets import NETS
+from alexnet.nets.variants import ALEXNET
+from alexnet.training.recipe import Recipe
 
 SHAPES = ("disc", "square", "cross", "ring", "stripes", "triangle")
 
@@ -115,3 +120,42 @@ def pictures(tmp_path: Path) -> MakePictures:
         return make_pictures(root, classes=classes, per_class=per_class, size=size, seed=seed)
 
     return make
+
+
+TINY = replace(
+    ALEXNET,
+    source="a test",
+    kernels=(8, 16, 16, 16, 16),
+    fc_units=32,
+    input_size=67,
+    published=None,
+    notes=(),
+)
+"""AlexNet with 1/2,000 of its weights; 67 pixels is the smallest input that reaches pool5."""
+
+
+@pytest.fixture(scope="module")
+def tiny_net() -> Iterator[str]:
+    """Give TINY a name among the nets while a module's tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETS, "tiny", TINY)
+        yield "tiny"
+
+
+def tiny_recipe(data: Path) -> Recipe:
+    """Return a recipe that trains the net `tiny` in a second, with everything random on."""
+    return Recipe(
+        data=str(data),
+        net="tiny",
+        init="normalised",
+        epochs=2,
+        batch=8,
+        lr=0.005,
+        divide_by=64.0,
+        picture_size=72,
+        validation_share=0.2,
+        precision="fp32",
+        device="cpu",
+        workers=1,
+        report_every=1,
+    )

@@ -45,7 +45,7 @@ def demo(*, out: Path = Path("runs/demo")) -> int:
     for command, meaning in (
         (f"alexnet eval {out}/run {out}/digits --views 10", "ten views of each digit"),
         (f"alexnet predict {out}/run PICTURE ...", "your own pictures of digits"),
-        ("alexnet train PHOTOS --recipe quick", "your photos, a folder for each class"),
+        ("alexnet train PHOTOS", "your photos, a folder for each class"),
         ("alexnet summary alexnet", "the net, layer by layer"),
     ):
         print(f"  {command:<52}  {meaning}")

@@ -32,7 +32,7 @@ Options = _options()
 def train(
     data: str = "",
     *,
-    recipe: str = "paper",
+    recipe: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # type: ignore[valid-type]  # noqa: B008
@@ -46,7 +46,8 @@ def train(
     data
         Folder of pictures.
     recipe
-        paper, quick or digits, or a .toml file such as the recipe.toml of a run.
+        quick (the default: some thousand photos), paper (as in its text), digits (the demo), or a
+        .toml file such as the recipe.toml of a run.
     out
         Folder of the run; a new one below runs/ if not given.
     resume
@@ -57,8 +58,9 @@ def train(
     if "layer_lr" in given:
         given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
     if resume is not None:
-        return _go_on(resume, data=data, out=out, given=given)
-    chosen = override(find_recipe(recipe), given | ({"data": data} if data else {}))
+        others = {"data": data, "--recipe": recipe, "--out": out}
+        return _go_on(resume, [*(name for name, value in others.items() if value), *given])
+    chosen = override(find_recipe(recipe or "quick"), given | ({"data": data} if data else {}))
     if not chosen.data:
         raise ValueError("no data given; name a folder of pictures: alexnet train photos/")
 
@@ -70,11 +72,10 @@ def train(
     return _finish(setup.start(chosen, folder))
 
 
-def _go_on(resume: Path, *, data: str, out: Path | None, given: dict[str, Any]) -> int:
-    if data or out or given:
-        extra = [*(["data"] if data else []), *(["--out"] if out else []), *given]
+def _go_on(resume: Path, given: list[str]) -> int:
+    if given:
         raise ValueError(
-            f"--resume goes on with the run's own data and recipe, but {', '.join(extra)} is "
+            f"--resume goes on with the run's own data and recipe, but {', '.join(given)} is "
             f"given; leave it out, or start a new run with --recipe {resume}/recipe.toml"
         )
     from alexnet.device import keep_pages

@@ -18,8 +18,8 @@ from torch.autograd.function import once_differentiable
 
 Convention = Literal["paper", "caffe", "torch", "tf", "onnx"]
 
-# The elements that the CPU works on at a time: one picture after conv1, 290,400. Larger blocks leave
-# the cache; of smaller ones the calls and the meeting of the threads cost more than they save.
+# The elements that the CPU works on at a time: one picture after conv1, 290,400. Larger blocks
+# leave the cache; of smaller ones calls and the threads' meetings cost more than the cache gives.
 BLOCK_ELEMENTS = 300_000
 
 

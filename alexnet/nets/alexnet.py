@@ -92,7 +92,8 @@ class Variant:
 
     def build(self, *, classes: int = 1000, input_size: int | None = None) -> "AlexNet":
         """Return the net on the current default device; weights as torch makes them."""
-        return AlexNet(self, classes=classes, input_size=input_size or self.input_size)
+        size = self.input_size if input_size is None else input_size
+        return AlexNet(self, classes=classes, input_size=size)
 
     def check_input(self, input_size: int) -> int:
         """Return the side of pool5 for that input.

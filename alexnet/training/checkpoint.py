@@ -31,6 +31,8 @@ class Position:
     """Epochs finished."""
     index: int = 0
     """Pictures of the running epoch's order that are done with."""
+    seconds: float = 0.0
+    """Time spent on updates and on waiting for data."""
     plateau: Plateau = field(default_factory=Plateau)
     loss_sum: float | Tensor = 0.0
     """Sum of the losses since the last report; a tensor where reading it would wait for a GPU."""

@@ -51,8 +51,8 @@ class LossGuard:
             raise GuardStop(
                 f"the loss is {loss:.4f} at update {step} and has not left the plateau at "
                 f"ln(classes) = {self._plateau:.4f}: the net answers every picture alike. "
-                "The paper's initialisation does this at too high a rate; lower --lr to a fifth, "
-                "try another --seed, or wait longer with --stuck-after 0"
+                "The paper's initial weights do this on small sets; begin with --init normalised "
+                "--divide-by 64, lower --lr to a fifth, or wait longer with --stuck-after 0"
             )
 
 

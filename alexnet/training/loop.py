@@ -41,7 +41,7 @@ def train(run: Run) -> Counts:
         while not position.finished:
             batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
             run.model.net.train()
-            while position.step < run.total_steps:
+            while run.progress < 1:
                 with meter.waiting():
                     batch = next(batches, None)
                 if batch is None:
@@ -50,11 +50,11 @@ def train(run: Run) -> Counts:
                 position.loss_sum += update(run, batch, rate)
                 position.loss_steps += 1
                 position.step, position.index = position.step + 1, batch.end
-                meter.add(len(batch.labels))
+                position.seconds += meter.add(len(batch.labels))
                 display.step(position.step, position.epoch)
 
                 # once in a while: report, and make sure that it is worth going on
-                if position.step % recipe.report_every == 0 or position.step == run.total_steps:
+                if position.step % recipe.report_every == 0 or run.progress == 1:
                     speed, wait_share = meter.read()
                     values = {
                         "loss": float(position.loss_sum) / position.loss_steps,
@@ -64,8 +64,7 @@ def train(run: Run) -> Counts:
                     }
                     position.loss_sum, position.loss_steps = 0.0, 0
                     run.journal.write("train", position.step, epoch=_epoch(run), **values)
-                    left = (run.total_steps - position.step) * recipe.batch
-                    display.report(position.step, values, pictures_left=left)
+                    display.report(position.step, values, seconds_left=_seconds_left(run, speed))
                     guard.check(position.step, values["loss"])
 
                 # once in a while: save
@@ -80,12 +79,12 @@ def train(run: Run) -> Counts:
 
             if position.step < run.total_steps:
                 position.epoch, position.index = position.epoch + 1, 0
-            if position.epoch % recipe.validate_every and position.step < run.total_steps:
+            if position.epoch % recipe.validate_every and run.progress < 1:
                 continue
             counts = validate(run)
             improved = counts.top1_errors < position.plateau.best_error
             ended = position.plateau.update(counts.top1_errors, recipe)
-            position.finished = ended or position.step >= run.total_steps
+            position.finished = ended or run.progress == 1
             display.say(_describe(run, counts))
             if improved or recipe.keep_model == "last":
                 record = {"step": position.step, "validation": counts.to_json()}
@@ -177,10 +176,16 @@ def _rate(run: Run) -> float:
     step = run.position.step
     return learning_rate(
         run.recipe,
-        step / run.total_steps,
+        run.progress,
         epoch=step / run.steps_per_epoch,
         drops=run.position.plateau.drops,
     )
+
+
+def _seconds_left(run: Run, images_per_second: float) -> float:
+    pictures = (run.total_steps - run.position.step) * run.recipe.batch
+    left = pictures / max(images_per_second, 1e-9)
+    return min(left, 60 * run.recipe.minutes - run.position.seconds) if run.recipe.minutes else left
 
 
 def _epoch(run: Run) -> float:

@@ -13,7 +13,7 @@ class Meter:
     """Counts pictures, seconds and seconds spent waiting for data between two reports."""
 
     def __init__(self) -> None:
-        self._started_at = time.perf_counter()
+        self._started_at = self._last_at = time.perf_counter()
         self._pictures = 0
         self._waited_seconds = 0.0
 
@@ -24,16 +24,18 @@ class Meter:
         yield
         self._waited_seconds += time.perf_counter() - began_at
 
-    def add(self, pictures: int) -> None:
-        """Count pictures that were trained on."""
+    def add(self, pictures: int) -> float:
+        """Count pictures that were trained on; return the seconds since the last call."""
         self._pictures += pictures
+        last_at, self._last_at = self._last_at, time.perf_counter()
+        return self._last_at - last_at
 
     def read(self) -> tuple[float, float]:
         """Return images per second and the share of time spent waiting, and start anew."""
         elapsed_seconds = max(time.perf_counter() - self._started_at, 1e-9)
         speed = self._pictures / elapsed_seconds
         share = min(self._waited_seconds / elapsed_seconds, 1.0)
-        self.__init__()  # type: ignore[misc]
+        self._started_at, self._pictures, self._waited_seconds = time.perf_counter(), 0, 0.0
         return speed, share
 
 
@@ -66,10 +68,10 @@ class Display:
             self._task, completed=step, description=f"epoch {epoch + 1}/{self._epochs}"
         )
 
-    def report(self, step: int, values: dict[str, float], *, pictures_left: float) -> None:
+    def report(self, step: int, values: dict[str, float], *, seconds_left: float) -> None:
         """Show the figures since the last report."""
         speed, wait = values["images_per_second"], values["wait_share"]
-        left = _duration(pictures_left / max(speed, 1e-9))
+        left = _duration(seconds_left)
         news = (
             f"loss {values['loss']:.3f}  lr {values['lr']:.2g}  {speed:.0f} img/s  "
             f"{left} left  waiting {wait:.0%}"

@@ -33,6 +33,9 @@ class Recipe:
     """Passes over the training pictures."""
     steps: int = 0
     """Stop after this many updates; 0 leaves it to the epochs."""
+    minutes: float = 0.0
+    """End after this much training if the epochs take longer, the rate falling in time; 0 does not.
+    How far such a run comes depends on the machine, so it is not repeatable bit for bit."""
     batch: int = 128
     """Pictures per update."""
     lr: float = 0.01
@@ -122,6 +125,7 @@ class Recipe:
         return [
             ("epochs", "at least 1", self.epochs >= 1),
             ("steps", "0 or more", self.steps >= 0),
+            ("minutes", "0 or more", self.minutes >= 0),
             ("batch", "at least 1", self.batch >= 1),
             ("lr", "above 0 and at most 10", 0 < self.lr <= 10),
             ("warmup_epochs", "0 or more", self.warmup_epochs >= 0),

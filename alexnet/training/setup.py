@@ -58,6 +58,14 @@ class Run:
         whole = self.recipe.epochs * self.steps_per_epoch
         return min(self.recipe.steps or whole, whole)
 
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done: of its updates, or of its minutes if that is more."""
+        done = self.position.step / self.total_steps
+        if self.recipe.minutes:
+            done = max(done, self.position.seconds / (60 * self.recipe.minutes))
+        return min(done, 1.0)
+
 
 def start(recipe: Recipe, folder: Path) -> Run:
     """Set up a new run: list and split the data, compute statistics, draw the weights.

@@ -1,0 +1,66 @@
+"""Weights normalised on a batch: what every layer puts out there, by numpy."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from alexnet.nets.alexnet import LAYERS, AlexNet
+from alexnet.training.initialise import LAST_DEVIATION, normalise_outputs
+from tests.conftest import TINY
+
+
+def tiny() -> tuple[AlexNet, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    net = TINY.build(classes=5, input_size=83)
+    net.init_weights(generator)
+    return net, torch.randn(16, 3, 83, 83, generator=generator) * 40
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_output_has_mean_0_and_deviation_1_and_the_last_a_tenth(layer: str) -> None:
+    net, x = tiny()
+    normalise_outputs(net, x)
+    with torch.no_grad():
+        y = net.activations(x, [layer])[layer].double().numpy()
+    outputs = np.moveaxis(y, 1, 0).reshape(y.shape[1], -1)
+    expected = LAST_DEVIATION if layer == "fc8" else 1.0
+    # float32 sums over 16 pictures and their positions
+    np.testing.assert_allclose(outputs.mean(1), 0, atol=2e-4)
+    np.testing.assert_allclose(outputs.std(1, ddof=1), expected, rtol=2e-4)
+
+
+def test_each_kernel_is_scaled_and_not_turned() -> None:
+    net, x = tiny()
+    before = copy.deepcopy(net)
+    normalise_outputs(net, x)
+    for name in LAYERS:
+        old = before.get_parameter(f"{name}.weight").detach().flatten(1).double().numpy()
+        new = net.get_parameter(f"{name}.weight").detach().flatten(1).double().numpy()
+        cosine = (old * new).sum(1) / np.linalg.norm(old, axis=1) / np.linalg.norm(new, axis=1)
+        np.testing.assert_allclose(cosine, 1, atol=1e-6)
+
+
+def test_two_layers_by_hand() -> None:
+    net = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
+    with torch.no_grad():
+        net[0].weight.fill_(2.0)
+        net[2].weight.fill_(-3.0)
+    normalise_outputs(net, torch.tensor([[1.0], [2.0], [3.0]]))
+    # 2x = 2, 4, 6: mean 4, deviation 2; so w = 1, b = -2, outputs -1, 0, 1, after ReLU 0, 0, 1.
+    # -3x = 0, 0, -3: mean -1, deviation sqrt(3); divided by .1 that is 10 sqrt(3).
+    scale = 10 * np.sqrt(3)
+    found = [p.item() for p in net.parameters()]
+    np.testing.assert_allclose(found, [1, -2, -3 / scale, 1 / scale], rtol=1e-6)
+
+
+def test_an_output_that_is_the_same_for_all_pictures_keeps_its_weights() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 5.0]]))
+    normalise_outputs(net, torch.tensor([[1.0, 7.0], [2.0, 7.0], [3.0, 7.0]]))
+    np.testing.assert_allclose(net[0].weight.detach().numpy(), [[1, 0], [0, 5]], rtol=1e-6)
+    np.testing.assert_allclose(net[0].bias.detach().numpy(), [-2, -35], rtol=1e-6)
+    assert all(bool(p.isfinite().all()) for p in net.parameters())
