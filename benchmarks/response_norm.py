@@ -7,39 +7,18 @@ each row, since it has no bfloat16 on the CPU.
 """
 
 import argparse
-import ctypes
-import os
-import platform
 import statistics
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from alexnet.device import keep_pages
 from alexnet.layers.response_norm import LocalResponseNorm
+from benchmarks.machine import describe_machine
 
 SHAPES = [(64, 96, 55, 55), (64, 256, 27, 27)]
 WARM_UPS = 2
-
-
-def keep_pages() -> None:
-    """Tell glibc to keep freed memory, so that no pass pays for fresh pages."""
-    m_trim_threshold, m_mmap_max = -1, -4
-    libc = ctypes.CDLL(None)
-    libc.mallopt(m_mmap_max, 0)
-    libc.mallopt(m_trim_threshold, 2**31 - 1)
-
-
-def describe_machine() -> str:
-    """Return the cores, the matrix and vector units, and the versions in one line."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
-    units = [unit for unit in ("avx2", "avx512f", "amx_bf16") if unit in flags]
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"{' '.join(units) or 'no vector flags known'}, torch {torch.__version__}"
-    )
 
 
 def time_step(layer: nn.Module, x: Tensor, dy: Tensor) -> float:

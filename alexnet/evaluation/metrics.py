@@ -16,6 +16,8 @@ class Counts:
     classes: tuple[str, ...]
     confusion: Tensor = field(init=False)
     """(classes, classes) int64: pictures by true class (row) and first answer (column)."""
+    unanswered: Tensor = field(init=False)
+    """(classes,) int64: pictures by true class whose answer is not finite, and so wrong."""
     top5_errors: int = 0
     """Pictures whose class is not among the first five answers."""
     loss_sum: float = 0.0
@@ -23,6 +25,7 @@ class Counts:
 
     def __post_init__(self) -> None:
         self.confusion = torch.zeros(len(self.classes), len(self.classes), dtype=torch.int64)
+        self.unanswered = torch.zeros(len(self.classes), dtype=torch.int64)
 
     def add(self, probabilities: Tensor, labels: Tensor) -> None:
         """Count a batch.
@@ -37,18 +40,20 @@ class Counts:
         target = probabilities.gather(1, labels[:, None])
         before = torch.arange(probabilities.shape[1], device=labels.device) < labels[:, None]
         rank = ((probabilities > target) | ((probabilities == target) & before)).sum(1)
-        rank[~probabilities.isfinite().all(1)] = probabilities.shape[1]
+        finite = probabilities.isfinite().all(1)
+        rank[~finite] = max(probabilities.shape[1], TOP)
         self.top5_errors += int((rank >= TOP).sum())
         self.loss_sum -= float(target.double().clamp(min=1e-30).log().sum())
-        cells = (labels * len(self.classes) + probabilities.argmax(1)).cpu()
+        cells = (labels * len(self.classes) + probabilities.argmax(1))[finite].cpu()
         self.confusion += torch.bincount(cells, minlength=self.confusion.numel()).view_as(
             self.confusion
         )
+        self.unanswered += torch.bincount(labels[~finite].cpu(), minlength=len(self.classes))
 
     @property
     def seen(self) -> int:
         """Pictures counted."""
-        return int(self.confusion.sum())
+        return int(self.confusion.sum() + self.unanswered.sum())
 
     @property
     def top1_errors(self) -> int:
@@ -66,9 +71,11 @@ class Counts:
 
     def to_json(self) -> dict[str, Any]:
         """Return all counts as plain values for `--json`."""
+        pictures = (self.confusion.sum(1) + self.unanswered).tolist()
+        right = self.confusion.diagonal().tolist()
         per_class = {
-            name: {"pictures": int(row.sum()), "top1_errors": int(row.sum() - row[index])}
-            for index, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True))
+            name: {"pictures": count, "top1_errors": count - good}
+            for name, count, good in zip(self.classes, pictures, right, strict=True)
         }
         return {
             "pictures": self.seen,

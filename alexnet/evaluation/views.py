@@ -12,8 +12,8 @@ Views = Literal[1, 10]
 def window_corners(views: int, border: int) -> list[tuple[int, int, bool]]:
     """Return (top, left, mirrored) of each window, pixels; `border` is the largest offset.
 
-    The order of the ten is that of the 2012 program: corners on the left, centre, corners on the
-    right, then the same mirrored.
+    The order of the ten is that of the 2012 program: upper corners, centre, lower corners, left
+    before right, then the same mirrored.
 
     Raises: ValueError if `views` is neither 1 nor 10.
     """

@@ -4,6 +4,7 @@ Nothing is computed on pictures: the net runs once on meta tensors, which have s
 """
 
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -125,7 +126,7 @@ def summarise(name: str, *, classes: int = 1000, input_size: int | None = None) 
 
 def _figures(net: nn.Module, x: Tensor) -> list[LayerFigures]:
     rows = []
-    field, stride_below = 1, 1
+    field, stride_below = Fraction(1), Fraction(1)
     for name, layer in net.named_children():
         inputs, x = x, layer(x)
         kernel, stride = _extent(layer, inputs)
@@ -142,13 +143,13 @@ def _figures(net: nn.Module, x: Tensor) -> list[LayerFigures]:
                 multiply_adds=_multiply_adds(layer, x),
                 parameter_bytes=parameters * FLOAT_BYTES,
                 activation_bytes=x.numel() * FLOAT_BYTES,
-                receptive_field=field,
+                receptive_field=int(field),
             )
         )
     return rows
 
 
-def _extent(layer: nn.Module, x: Tensor) -> tuple[int, int]:
+def _extent(layer: nn.Module, x: Tensor) -> tuple[int, int | Fraction]:
     """Return the width that one output of this layer reads, and its stride."""
     match layer:
         case nn.Conv2d():
@@ -158,8 +159,12 @@ def _extent(layer: nn.Module, x: Tensor) -> tuple[int, int]:
         case WithinChannelNorm():
             return layer.window, 1
         case nn.AdaptiveAvgPool2d():
-            outputs = int(layer.output_size)  # type: ignore[arg-type]
-            return -(-x.shape[-1] // outputs), max(x.shape[-1] // outputs, 1)
+            side, outputs = x.shape[-1], int(layer.output_size)  # type: ignore[arg-type]
+            # Window i runs from floor(i * side / outputs) to ceil((i + 1) * side / outputs).
+            widest = max(
+                -(-(i + 1) * side // outputs) - i * side // outputs for i in range(outputs)
+            )
+            return widest, Fraction(side - widest, max(outputs - 1, 1))  # all reach across `side`
         case nn.Flatten():  # the layer above reads every position
             return x.shape[-1], 1
     return 1, 1

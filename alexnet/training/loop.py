@@ -77,7 +77,7 @@ def train(run: Run) -> Counts:
                         f"go on with: alexnet train --resume {run.folder}"
                     )
 
-            if position.step < run.total_steps:
+            if run.progress < 1:
                 position.epoch, position.index = position.epoch + 1, 0
             if position.epoch % recipe.validate_every and run.progress < 1:
                 continue

@@ -151,7 +151,11 @@ class Recipe:
                 self.crop == "random" or self.subtract == "mean-value",
             ),
             ("divide_by", "above 0", self.divide_by > 0),
-            ("picture_size", "at least 1 and the input size", self.input_size <= self.picture_size),
+            (
+                "picture_size",
+                "at least 1 and the input size",
+                self.picture_size >= max(1, self.input_size),
+            ),
             ("input_size", "0 or more", self.input_size >= 0),
             ("validation_share", "above 0 and below 1", 0 < self.validation_share < 1),
             ("workers", "0 or more", self.workers >= 0),

@@ -219,6 +219,11 @@ def test_columns_are_normalised_each_on_its_own(memory_format: torch.memory_form
     assert y.is_contiguous(memory_format=memory_format)
 
 
+def test_columns_that_do_not_divide_the_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="9 channels do not fall into 2 columns; use a multiple"):
+        LocalResponseNorm(columns=2)(draw(2, 9, 5, 3))
+
+
 def test_an_expanded_gradient_is_accepted() -> None:
     x = draw(2, 6, 5, 7).requires_grad_()
     (from_sum,) = torch.autograd.grad(local_response_norm(x).sum(), x)
@@ -343,7 +348,8 @@ def test_the_modules_equal_the_functions() -> None:
 
 def test_the_modules_print_their_constants() -> None:
     assert repr(LocalResponseNorm()) == (
-        'LocalResponseNorm(window=5, bias=2.0, alpha=0.0001, beta=0.75, convention="paper")'
+        "LocalResponseNorm(window=5, bias=2.0, alpha=0.0001, beta=0.75, "
+        'convention="paper", columns=1)'
     )
     assert repr(WithinChannelNorm()) == (
         "WithinChannelNorm(window=5, bias=1.0, alpha=0.001, beta=0.75)"

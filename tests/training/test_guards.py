@@ -32,8 +32,8 @@ def test_five_reports_at_ln_classes_stop_once_the_updates_are_done() -> None:
     reports(guard, [LN10 * 1.0099, LN10 * 0.9901] * 4 + [LN10])
     message = (
         r"the loss is 2\.3026 at update 200 and has not left the plateau at "
-        r"ln\(classes\) = 2\.3026: the net answers every picture alike\. .*lower --lr to a fifth, "
-        "try another --seed, or wait longer with --stuck-after 0"
+        r"ln\(classes\) = 2\.3026: the net answers every picture alike\. "
+        ".*begin with --init normalised --divide-by 64, lower --lr to a fifth, or wait longer with --stuck-after 0"
     )
     with pytest.raises(GuardStop, match=message):
         guard.check(200, LN10)

@@ -44,10 +44,11 @@ def test_each_kernel_is_scaled_and_not_turned() -> None:
 
 
 def test_two_layers_by_hand() -> None:
-    net = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
+    first, last = nn.Linear(1, 1), nn.Linear(1, 1)
+    net = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
-        net[0].weight.fill_(2.0)
-        net[2].weight.fill_(-3.0)
+        first.weight.fill_(2.0)
+        last.weight.fill_(-3.0)
     normalise_outputs(net, torch.tensor([[1.0], [2.0], [3.0]]))
     # 2x = 2, 4, 6: mean 4, deviation 2; so w = 1, b = -2, outputs -1, 0, 1, after ReLU 0, 0, 1.
     # -3x = 0, 0, -3: mean -1, deviation sqrt(3); divided by .1 that is 10 sqrt(3).
@@ -57,10 +58,11 @@ def test_two_layers_by_hand() -> None:
 
 
 def test_an_output_that_is_the_same_for_all_pictures_keeps_its_weights() -> None:
-    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    first = nn.Linear(2, 2)
+    net = nn.Sequential(first, nn.Linear(2, 2))
     with torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 5.0]]))
+        first.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 5.0]]))
     normalise_outputs(net, torch.tensor([[1.0, 7.0], [2.0, 7.0], [3.0, 7.0]]))
-    np.testing.assert_allclose(net[0].weight.detach().numpy(), [[1, 0], [0, 5]], rtol=1e-6)
-    np.testing.assert_allclose(net[0].bias.detach().numpy(), [-2, -35], rtol=1e-6)
+    np.testing.assert_allclose(first.weight.detach().numpy(), [[1, 0], [0, 5]], rtol=1e-6)
+    np.testing.assert_allclose(first.bias.detach().numpy(), [-2, -35], rtol=1e-6)
     assert all(bool(p.isfinite().all()) for p in net.parameters())

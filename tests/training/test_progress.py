@@ -24,33 +24,31 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_speed_and_waiting_are_those_since_the_last_reading(clock: Clock) -> None:
+def test_speed_waiting_and_seconds_are_those_since_the_last_reading(clock: Clock) -> None:
     meter = Meter()
     with meter.waiting():
         clock.now += 1
     clock.now += 3
-    meter.add(30)
-    meter.add(10)
+    assert meter.add(30) == 4.0
+    assert meter.add(10) == 0.0
     assert meter.read() == (10.0, 0.25)
     clock.now += 2
-    meter.add(1)
+    assert meter.add(1) == 2.0
     assert meter.read() == (0.5, 0.0)
 
 
-def report(display: Display, *, pictures_left: float) -> None:
+def report(display: Display, *, seconds_left: float) -> None:
     values = {"loss": 1.23456, "lr": 0.0025, "images_per_second": 200.4, "wait_share": 0.071}
-    display.report(40, values, pictures_left=pictures_left)
+    display.report(40, values, seconds_left=seconds_left)
 
 
-@pytest.mark.parametrize(
-    ("pictures_left", "left"), [(0, "0:00"), (200.4 * 59, "0:59"), (200.4 * 3725, "1:02:05")]
-)
+@pytest.mark.parametrize(("seconds_left", "left"), [(0, "0:00"), (59.4, "0:59"), (3725, "1:02:05")])
 def test_without_a_terminal_a_report_is_a_plain_line_on_standard_error(
-    capsys: pytest.CaptureFixture[str], pictures_left: float, left: str
+    capsys: pytest.CaptureFixture[str], seconds_left: float, left: str
 ) -> None:
     with Display(100, 5) as display:
         display.step(40, 1)
-        report(display, pictures_left=pictures_left)
+        report(display, seconds_left=seconds_left)
     shown = capsys.readouterr()
     line = f"update 40/100  loss 1.235  lr 0.0025  200 img/s  {left} left  waiting 7%\n"
     assert (shown.out, shown.err) == ("", line)
@@ -64,7 +62,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_epoch_and_the_figures(
     monkeypatch.setenv("TERM", "xterm")
     with Display(100, 5) as display:
         display.step(40, 1)
-        report(display, pictures_left=200.4)
+        report(display, seconds_left=1.0)
         display.say("after 1 epochs")
     shown = capsys.readouterr().err
     assert "epoch 2/5" in shown

@@ -17,6 +17,7 @@ UNUSUAL = Recipe(
     init="normalised",
     epochs=7,
     steps=99,
+    minutes=2.5,
     batch=12,
     lr=0.25,
     schedule="steps",
@@ -116,7 +117,7 @@ WRONG_TYPES = [
     ("layer_lr", [1], r"layer_lr is \[1\]; it must be of type dict"),
     ("layer_lr", {"conv1": True}, "layer_lr holds True; it must be a finite number"),
     ("schedule", "cosin", r"schedule is 'cosin' \(did you mean 'cosine'\?\); it must be one of"),
-    ("precision", 16, "precision is 16; it must be one of auto, bf16, fp32"),
+    ("precision", 16, r"precision is 16 .*; it must be one of auto, bf16, fp32"),
 ]
 
 
@@ -129,6 +130,7 @@ def test_a_value_of_the_wrong_type_is_named(name: str, value: Any, message: str)
 OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("epochs", 0, "epochs is 0; it must be at least 1"),
     ("steps", -1, "steps is -1; it must be 0 or more"),
+    ("minutes", -1.0, "minutes is -1.0; it must be 0 or more"),
     ("batch", 0, "batch is 0; it must be at least 1"),
     ("lr", 0.0, "lr is 0.0; it must be above 0 and at most 10"),
     ("lr", 10.5, "lr is 10.5; it must be above 0 and at most 10"),

@@ -1,0 +1,202 @@
+"""A net in numbers: sizes, receptive fields, sums, and the check against published figures."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from alexnet.inspection.summary import LayerFigures, Summary, summarise
+from alexnet.nets import NETS
+
+
+def layers_of(summary: Summary) -> dict[str, LayerFigures]:
+    return {layer.name: layer for layer in summary.layers}
+
+
+# ---- Receptive fields ---------------------------------------------------------------------------
+
+# Kernel and stride of each step of the feature part that reads more than one pixel.
+FEATURES = [
+    ("conv1", 11, 4),
+    ("pool1", 3, 2),
+    ("conv2", 5, 1),
+    ("pool2", 3, 2),
+    ("conv3", 3, 1),
+    ("conv4", 3, 1),
+    ("conv5", 3, 1),
+    ("pool5", 3, 2),
+]
+SPATIAL_NORM = ("cnorm2", 5, 1)
+
+
+def seen_by(name: str, steps: list[tuple[str, int, int]], *, side: int = 1) -> int:
+    """Walk back from `side` neighbouring outputs of a layer to the pixels that they read."""
+    names = [step[0] for step in steps]
+    width = side
+    for _, kernel, stride in reversed(steps[: names.index(name) + 1]):
+        width = (width - 1) * stride + kernel
+    return width
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_receptive_fields_equal_the_walk_back_from_each_layer(name: str) -> None:
+    steps = FEATURES.copy()
+    if name in ("alexnet-2012", "alexnet-2012-half"):
+        steps.insert(3, SPATIAL_NORM)
+    layers = layers_of(summarise(name))
+    for step, _, _ in steps:
+        assert layers[step].receptive_field == seen_by(step, steps), step
+    whole = seen_by("pool5", steps, side=6)
+    assert {layers[fc].receptive_field for fc in ("flatten", "fc6", "fc7", "fc8")} == {whole}
+
+
+def test_the_receptive_fields_of_the_papers_net() -> None:
+    layers = layers_of(summarise("alexnet"))
+    fields = [layers[step].receptive_field for step, _, _ in FEATURES]
+    assert fields == [11, 19, 51, 67, 99, 131, 163, 195]
+    assert layers["fc6"].receptive_field == 355
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet-2012-half", "caffenet", "keras"])
+def test_layers_that_work_on_one_pixel_see_what_the_layer_below_sees(name: str) -> None:
+    layers = summarise(name).layers
+    for below, layer in zip(layers, layers[1:], strict=False):
+        if layer.type in ("ReLU", "response norm", "dropout", "fully connected"):
+            assert layer.receptive_field == below.receptive_field, layer.name
+
+
+@pytest.mark.parametrize(
+    ("input_size", "side", "widest"),
+    [(63, 1, 1), (127, 3, 1), (224, 6, 1), (256, 7, 2), (352, 10, 3), (416, 12, 2)],
+)
+def test_an_average_over_pool5_adds_no_pixel_to_what_fc6_sees(
+    input_size: int, side: int, widest: int
+) -> None:
+    layers = layers_of(summarise("torchvision", input_size=input_size))
+    assert layers["pool5"].output == (256, side, side)
+    assert layers["average5"].receptive_field == seen_by("pool5", FEATURES, side=widest)
+    assert layers["fc6"].receptive_field == seen_by("pool5", FEATURES, side=side)
+
+
+# ---- Figures ------------------------------------------------------------------------------------
+
+
+def test_a_layer_is_described_by_its_type_output_and_bytes() -> None:
+    layers = layers_of(summarise("alexnet-2012"))
+    types = {name: layers[name].type for name in ("pad1", "conv1", "norm1", "pool1", "relu1")}
+    assert types == {
+        "pad1": "zero padding",
+        "conv1": "convolution",
+        "norm1": "response norm",
+        "pool1": "max pooling",
+        "relu1": "ReLU",
+    }
+    assert (layers["cnorm2"].type, layers["drop6"].type) == ("spatial norm", "dropout")
+    assert (layers["flatten"].type, layers["fc8"].type) == ("flatten", "fully connected")
+    assert layers["conv1"].output == (96, 55, 55)
+    assert layers["conv1"].parameter_bytes == 4 * (96 * 3 * 11 * 11 + 96)
+    assert layers["conv1"].activation_bytes == 4 * 96 * 55 * 55
+    assert layers["fc6"].output == (4096,)
+    assert layers_of(summarise("torchvision"))["average5"].type == "average pooling"
+
+
+def test_layers_without_weights_count_no_parameters_neurons_or_multiply_adds() -> None:
+    for layer in summarise("alexnet-2012").layers:
+        weightless = layer.type not in ("convolution", "fully connected")
+        counts = (layer.parameters, layer.neurons, layer.multiply_adds)
+        assert (counts == (0, 0, 0)) == weightless, layer.name
+
+
+def test_the_weights_of_the_papers_net_take_243_9_megabytes() -> None:
+    totals = summarise("alexnet").totals
+    assert totals["parameter_bytes"] == 243_860_896
+    assert totals["activation_bytes"] == sum(
+        layer.activation_bytes for layer in summarise("alexnet").layers
+    )
+
+
+def test_other_classes_and_sizes_are_counted_by_the_same_rules() -> None:
+    summary = summarise("alexnet", classes=10, input_size=131)
+    layers = layers_of(summary)
+    assert (summary.classes, summary.input_size) == (10, 131)
+    assert layers["conv1"].output == (96, 31, 31)
+    assert layers["conv1"].multiply_adds == 31 * 31 * 11 * 11 * 3 * 96
+    assert layers["fc6"].parameters == 256 * 3 * 3 * 4096 + 4096
+    assert layers["fc8"].parameters == 4096 * 10 + 10
+    assert summary.check == "no published figures for this number of classes and input size"
+
+
+@pytest.mark.parametrize(("classes", "input_size"), [(999, None), (1000, 240)])
+def test_figures_are_compared_only_for_the_published_size(
+    classes: int, input_size: int | None
+) -> None:
+    summary = summarise("alexnet", classes=classes, input_size=input_size)
+    assert summary.published is None
+    assert summary.check.startswith("no published figures")
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_check_says_equal_for_every_net(name: str) -> None:
+    check = "equal to the published parameters, neurons and multiply-adds"
+    assert summarise(name).check == check
+    assert summarise(name, classes=1000, input_size=NETS[name].input_size).check == check
+
+
+@pytest.mark.parametrize("off", range(3))
+def test_the_check_says_not_equal_when_one_figure_is_off_by_one(off: int) -> None:
+    summary = summarise("alexnet")
+    figures = [60_965_224, 659_272, 724_406_816]
+    counted = tuple(figures)
+    figures[off] += 1
+    wrong = (figures[0], figures[1], figures[2])
+    assert (
+        replace(summary, published=wrong).check
+        == f"NOT equal to the published figures {wrong}: counted {counted}"
+    )
+    layers = [replace(summary.layers[0], neurons=290_399), *summary.layers[1:]]
+    assert replace(summary, layers=tuple(layers)).check.startswith("NOT equal")
+
+
+def test_the_json_has_the_layers_their_figures_and_the_totals() -> None:
+    summary = summarise("alexnet")
+    found = json.loads(json.dumps(summary.to_json()))
+    assert {key: found[key] for key in ("net", "input_size", "classes", "check", "source")} == {
+        "net": "alexnet",
+        "input_size": 227,
+        "classes": 1000,
+        "check": summary.check,
+        "source": NETS["alexnet"].source,
+    }
+    assert found["notes"] == list(NETS["alexnet"].notes)
+    assert [layer["name"] for layer in found["layers"]] == [layer.name for layer in summary.layers]
+    assert found["layers"][4] == {
+        "name": "conv2",
+        "type": "convolution",
+        "output": [256, 27, 27],
+        "parameters": 307_456,
+        "neurons": 186_624,
+        "multiply_adds": 223_948_800,
+        "parameter_bytes": 4 * 307_456,
+        "activation_bytes": 4 * 186_624,
+        "receptive_field": 51,
+    }
+    assert found["totals"] == {
+        "parameters": 60_965_224,
+        "neurons": 659_272,
+        "multiply_adds": 724_406_816,
+        "parameter_bytes": 243_860_896,
+        "activation_bytes": sum(layer["activation_bytes"] for layer in found["layers"]),
+    }
+    assert set(found) == {
+        *("net", "source", "input_size", "classes", "layers", "totals", "check", "notes")
+    }
+
+
+def test_a_net_or_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no net is called 'alexnet2' \(did you mean 'alexnet'"):
+        summarise("alexnet2")
+    message = "input size 62 leaves no pixel at pool5; the smallest size of this net is 63"
+    with pytest.raises(ValueError, match=message):
+        summarise("torchvision", input_size=62)
+    with pytest.raises(ValueError, match="classes is 0; a net needs at least 1 class"):
+        summarise("torchvision", classes=0)
