@@ -2,46 +2,39 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alexnet.cli.tables import note, print_table
+from alexnet.cli.options import Json, new_folder
+from alexnet.cli.tables import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from alexnet.evaluation.metrics import Counts
+    from alexnet.predict import Prediction
 
 
-def demo(*, out: Path = Path("runs/demo")) -> int:
+def demo(*, out: Path | None = None, as_json: Json = False) -> int:
     """Train the full net on 4,000 digits, test it on 1,000 and predict a few.
 
     Parameters
     ----------
     out
-        Folder for the digits and the run.
+        Folder for the digits and the run; a new one below runs/ if not given.
     """
     from alexnet.demo import run_demo
     from alexnet.device import keep_pages
 
     keep_pages()
     began_at = time.monotonic()
+    out = out or new_folder("demo")
     note(f"AlexNet, 61 million weights, on 4,000 handwritten digits; everything goes to {out}")
     counts, answers = run_demo(out)
-    minutes, seconds = divmod(round(time.monotonic() - began_at), 60)
-
-    print()
-    table = counts.confusion.tolist()
-    rows = [
-        (name, sum(row), row[i], f"{row[i] / sum(row):.1%}")
-        for i, (name, row) in enumerate(zip(counts.classes, table, strict=True))
-    ]
-    right = counts.seen - counts.top1_errors
-    rows.append(("all", counts.seen, right, f"{right / counts.seen:.1%}"))
-    print_table(("digit", "tested", "right", "share"), rows)
-    print()
-    print_table(
-        ("picture", "1.", "2.", "3."),
-        [
-            (Path(a.source).parent.name + "/" + Path(a.source).name, *_ranked(a.labels))
-            for a in answers
-        ],
-        left=4,
-    )
-    print(f"\n{minutes} min {seconds} s. What to type next:\n")
+    seconds = round(time.monotonic() - began_at)
+    if as_json:
+        predictions = [{"picture": a.source, "labels": dict(a.labels)} for a in answers]
+        print_json(counts.to_json() | {"seconds": seconds, "predictions": predictions})
+        return 0
+    _print_tables(counts, answers)
+    print(f"\n{seconds // 60} min {seconds % 60} s. What to type next:\n")
     for command, meaning in (
         (f"alexnet eval {out}/run {out}/digits --views 10", "ten views of each digit"),
         (f"alexnet predict {out}/run PICTURE ...", "your own pictures of digits"),
@@ -52,5 +45,18 @@ def demo(*, out: Path = Path("runs/demo")) -> int:
     return 0
 
 
-def _ranked(labels: tuple[tuple[str, float], ...]) -> list[str]:
-    return [f"{name} {p:.1%}" for name, p in labels]
+def _print_tables(counts: "Counts", answers: list["Prediction"]) -> None:
+    rows = [
+        (name, sum(row), row[i], f"{row[i] / sum(row):.1%}")
+        for i, (name, row) in enumerate(zip(counts.classes, counts.confusion.tolist(), strict=True))
+    ]
+    right = counts.seen - counts.top1_errors
+    rows.append(("all", counts.seen, right, f"{right / counts.seen:.1%}"))
+    print()
+    print_table(("digit", "tested", "right", "share"), rows)
+    print()
+    pictures = [
+        ("/".join(Path(a.source).parts[-2:]), *(f"{name} {p:.1%}" for name, p in a.labels))
+        for a in answers
+    ]
+    print_table(("picture", "1.", "2.", "3."), pictures, left=4)

@@ -1,9 +1,12 @@
 """Options that several commands share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+
+RUNS = Path("runs")
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 Views = Annotated[
@@ -32,3 +35,11 @@ class Format:
     as_csv: Annotated[
         bool, Parameter(name="--csv", negative=(), help="Print picture,rank,class,probability.")
     ] = False
+
+
+def new_folder(name: str) -> Path:
+    """Return the first of runs/name-1, runs/name-2, ... that does not exist."""
+    number = 1
+    while (RUNS / f"{name}-{number}").exists():
+        number += 1
+    return RUNS / f"{name}-{number}"

@@ -6,6 +6,7 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter
 
+from alexnet.cli.options import new_folder
 from alexnet.cli.tables import note
 from alexnet.training.recipe import Recipe, field_help, override
 from alexnet.training.recipes import find_recipe
@@ -68,7 +69,7 @@ def train(
     from alexnet.training import setup
 
     keep_pages()
-    folder = out or _new_folder(Path("runs"), f"{Path(chosen.data).resolve().name}-{chosen.net}")
+    folder = out or new_folder(f"{Path(chosen.data).resolve().name}-{chosen.net}")
     return _finish(setup.start(chosen, folder))
 
 
@@ -123,11 +124,3 @@ def _factor(text: str) -> tuple[str, float]:
         return layer, float(factor)
     except ValueError:
         raise ValueError(f"layer_lr is {text!r}; write LAYER=FACTOR, such as conv1=0") from None
-
-
-def _new_folder(parent: Path, name: str) -> Path:
-    """Return the first of name-1, name-2, ... that does not exist."""
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"

@@ -33,7 +33,8 @@ def test_five_reports_at_ln_classes_stop_once_the_updates_are_done() -> None:
     message = (
         r"the loss is 2\.3026 at update 200 and has not left the plateau at "
         r"ln\(classes\) = 2\.3026: the net answers every picture alike\. "
-        ".*begin with --init normalised --divide-by 64, lower --lr to a fifth, or wait longer with --stuck-after 0"
+        ".*begin with --init normalised --divide-by 64, lower --lr to a fifth, "
+        "or wait longer with --stuck-after 0"
     )
     with pytest.raises(GuardStop, match=message):
         guard.check(200, LN10)

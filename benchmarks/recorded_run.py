@@ -1,6 +1,6 @@
 """Print what a recorded run reached, and draw its curves.
 
-    python -m benchmarks.run_row RUN [--picture docs/NAME.png]
+    python -m benchmarks.recorded_run RUN [--picture docs/NAME.png]
 
 prints a Markdown table from the run's recipe and journal; the picture needs matplotlib.
 """

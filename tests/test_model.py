@@ -1,0 +1,148 @@
+"""Models on disk: what comes back, and what is refused with its reason."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet import store
+from alexnet.data.augment import Preprocessing
+from alexnet.data.statistics import Statistics
+from alexnet.model import Model, create, load_weights, model_folder, open_model, save_model
+from alexnet.nets.alexnet import LAYERS
+from alexnet.store import StoreError
+
+pytestmark = pytest.mark.usefixtures("tiny_net")
+
+
+def preprocessing() -> Preprocessing:
+    generator = torch.Generator().manual_seed(1)
+    statistics = Statistics(
+        mean_image=torch.rand(72, 72, 3, generator=generator) * 255,
+        mean_value=torch.rand(3, generator=generator) * 255,
+        deviations=torch.tensor([50.0, 20.0, 5.0]),
+        eigenvectors=torch.linalg.qr(torch.rand(3, 3, generator=generator))[0],
+    )
+    return Preprocessing(statistics, 72, 67, "mean-value", 64.0)
+
+
+@pytest.fixture
+def model() -> Model:
+    return create("tiny", ("cat", "dog", "\u00e9mu"), preprocessing(), seed=5)
+
+
+def test_a_model_comes_back_with_all_that_its_answers_depend_on(
+    model: Model, tmp_path: Path
+) -> None:
+    save_model(model, tmp_path / "model", record={"step": 7})
+    found = open_model(tmp_path / "model")
+    assert (found.name, found.classes) == ("tiny", ("cat", "dog", "\u00e9mu"))
+    assert found.preprocessing.constants() == {
+        "picture_size": 72,
+        "crop_size": 67,
+        "subtract": "mean-value",
+        "divide_by": 64.0,
+    }
+    kept = found.preprocessing.statistics.tensors()
+    for name, tensor in model.preprocessing.statistics.tensors().items():
+        assert torch.equal(kept[name], tensor), name
+    x = torch.randn(2, 3, 67, 67, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.net(x), model.net.eval()(x))
+    assert not found.net.training
+    assert store.read_manifest(tmp_path / "model")["record"] == {"step": 7}
+
+
+def test_an_opened_net_can_be_trained_on(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    net = open_model(tmp_path).net
+    net(torch.ones(1, 3, 67, 67)).sum().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in net.parameters())
+
+
+def test_a_seed_draws_the_nets_own_initial_weights() -> None:
+    nets = [create("tiny", ("a", "b"), preprocessing(), seed=seed).net for seed in (1, 1, 2)]
+    weights = [net.get_parameter("conv3.weight").detach().double().numpy() for net in nets]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert abs(np.corrcoef(weights[0].ravel(), weights[2].ravel())[0, 1]) < 0.1
+    # the paper's N(0, .01); five standard errors with 2,304 draws
+    assert weights[0].std() == pytest.approx(0.01, abs=5 * 0.01 / np.sqrt(2 * 2304))
+    biases = [net.get_parameter(f"{name}.bias").tolist() for net in nets[:1] for name in LAYERS]
+    assert [set(b) for b in biases] == [{0}, {1}, {0}, {1}, {1}, {1}, {1}, {0}]
+
+
+def test_a_run_folder_stands_for_the_model_in_it(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "run" / "model")
+    assert model_folder(tmp_path / "run") == tmp_path / "run" / "model"
+    assert model_folder(tmp_path / "run" / "model") == tmp_path / "run" / "model"
+    assert open_model(tmp_path / "run").classes == model.classes
+
+
+def test_a_missing_folder_names_the_nearest(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "photos-1")
+    with pytest.raises(StoreError, match=r"photo-1 does not exist \(did you mean 'photos-1'\?\)"):
+        open_model(tmp_path / "photo-1")
+    with pytest.raises(StoreError, match=r"nowhere/run does not exist$"):
+        open_model(tmp_path / "nowhere" / "run")
+
+
+def test_a_folder_without_a_model_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"holds no model \(no manifest\.json\); give the folder"):
+        open_model(tmp_path)
+
+
+def test_a_store_of_another_kind_is_no_model(tmp_path: Path) -> None:
+    store.write(tmp_path, {"kind": "checkpoint"}, {"weights": {"x": torch.ones(1)}})
+    with pytest.raises(StoreError, match="holds a checkpoint, not a model"):
+        open_model(tmp_path)
+
+
+def test_a_damaged_weight_is_named(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path)
+    path = next(tmp_path.glob("weights-*.safetensors"))
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    data = bytearray(path.read_bytes())
+    data[8 + length + header["conv4.weight"]["data_offsets"][0] + 5] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"digest of tensor 'conv4\.weight' does not match"):
+        open_model(tmp_path)
+
+
+def test_statistics_of_another_model_are_refused(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "a")
+    other = copy.deepcopy(model)
+    other.preprocessing.statistics.mean_value.add_(1)
+    save_model(other, tmp_path / "b")
+    names = [next((tmp_path / n).glob("statistics-*.safetensors")) for n in "ab"]
+    shutil.copy(names[1], names[0])
+    with pytest.raises(StoreError, match="digest of tensor 'mean_value' does not match"):
+        open_model(tmp_path / "a")
+
+
+def test_weights_of_another_shape_are_named(model: Model) -> None:
+    weights = dict(model.net.state_dict())
+    weights["fc8.bias"] = torch.zeros(5)
+    del weights["fc7.bias"]
+    message = r"file does not fit the net: fc7\.bias 32, fc8\.bias 3, fc8\.bias 5 do not agree"
+    with pytest.raises(StoreError, match=message):
+        load_weights(model.net, weights, Path("file"))
+
+
+def test_loading_keeps_the_parameters_that_an_optimizer_holds(model: Model) -> None:
+    held = list(model.net.parameters())
+    other = create("tiny", model.classes, preprocessing(), seed=6)
+    load_weights(model.net, dict(other.net.state_dict()), Path("file"))
+    assert all(a is b for a, b in zip(held, model.net.parameters(), strict=True))
+    assert torch.equal(held[0], next(other.net.parameters()))
+
+
+def test_an_unknown_net_and_a_wrong_crop_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no net is called 'tinny' \(did you mean 'tiny'\?\)"):
+        create("tinny", ("a", "b"), preprocessing(), seed=0)
+    small = Preprocessing(preprocessing().statistics, 72, 60)
+    with pytest.raises(ValueError, match="input size 60 leaves no pixel at pool5"):
+        create("tiny", ("a", "b"), small, seed=0)
