@@ -85,7 +85,7 @@ def main() -> None:
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"{describe_machine()}\n")
     print(
-        "| training step, float32, update included | batch | ours, img/s | torch, img/s | ratio | n |"
+        "| training step, float32 | batch | ours, img/s | torch, img/s | ratio | n |"
     )
     print("|---|--:|--:|--:|--:|--:|")
     print(

@@ -19,6 +19,7 @@ app = App(
     name="alexnet",
     version=__version__,
     help="AlexNet, the system that won ILSVRC-2012: train it on your pictures, test it, use it.",
+    help_format="plaintext",
     help_epilogue="Any command takes --debug, which shows the traceback of an error.",
 )
 app.command("alexnet.cli.demo:demo", help="Train, test and use the net on digits that come along.")

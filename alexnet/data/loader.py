@@ -59,7 +59,7 @@ class Loader:
         self._cache = torch.empty(
             (len(self.listing) if fits else 0, side, side, 3), dtype=torch.uint8
         )
-        self._cached = np.zeros(len(self._cache), dtype=bool)
+        self._cached = np.zeros(len(self.listing), dtype=bool)
         self._labels = torch.tensor(self.listing.labels, dtype=torch.int64)
 
     @property
@@ -101,24 +101,21 @@ class Loader:
     def _assemble(self, indices: Tensor, end: int, decoders: ThreadPoolExecutor) -> Batch:
         """Decode what is not in memory and put a batch together; runs beside the training step."""
         wanted = [i for i in indices.tolist() if self.listing.paths[i] not in self.bad]
-        if not self.keeps_pictures:
-            pictures = dict(zip(wanted, decoders.map(self._picture, wanted), strict=True))
-        else:
-            missing = [i for i in wanted if not self._cached[i]]
-            pictures = dict(zip(missing, decoders.map(self._picture, missing), strict=True))
-            for index, picture in pictures.items():
-                if picture is not None:
-                    self._cache[index] = torch.from_numpy(picture)
-                    self._cached[index] = True
-        good = [i for i in wanted if pictures.get(i, self.keeps_pictures) is not None]
-        kept = torch.tensor(good, dtype=torch.int64)
+        missing = [i for i in wanted if not self._cached[i]]
+        decoded = zip(missing, decoders.map(self._picture, missing), strict=True)
+        fresh = {i: torch.from_numpy(picture) for i, picture in decoded if picture is not None}
+        good = [i for i in wanted if i in fresh or self._cached[i]]
+        indices = torch.tensor(good, dtype=torch.int64)
         if self.keeps_pictures:
-            batch = self._cache[kept]
+            for i, picture in fresh.items():
+                self._cache[i] = picture
+                self._cached[i] = True
+            pictures = self._cache[indices]
         else:
-            arrays = [pictures[i] for i in good]
-            side = self.picture_size
-            batch = torch.from_numpy(np.stack(arrays)) if good else torch.empty(0, side, side, 3)
-        return Batch(batch.to(torch.uint8), self._labels[kept], kept, end)
+            pictures = torch.empty(len(good), *self._cache.shape[1:], dtype=torch.uint8)
+            for row, i in enumerate(good):
+                pictures[row] = fresh[i]
+        return Batch(pictures, self._labels[indices], indices, end)
 
     def _picture(self, index: int) -> NDArray[np.uint8] | None:
         path = self.listing.root / self.listing.paths[index]

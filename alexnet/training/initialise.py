@@ -22,7 +22,7 @@ def normalise_outputs(net: nn.Module, x: Tensor) -> None:
     all pictures keeps its weights. The last layer's outputs get deviation 0.1, so that training
     starts near ln(classes).
 
-    Shapes:  x (N, 3, H, W), what the net sees of some training pictures; N >= 2.
+    Shapes:  x (N, 3, H, W), what the net sees of some training pictures.
     Source:  Kraehenbuehl, Doersch, Donahue and Darrell 2016, Data-dependent Initializations of
              Convolutional Neural Networks, section 3.1; weights drawn from the net's own
              distribution.
@@ -34,8 +34,8 @@ def normalise_outputs(net: nn.Module, x: Tensor) -> None:
             assert layer.bias is not None
             layer.bias.zero_()
             outputs = layer(x).transpose(0, 1).flatten(1)  # (K, N * positions)
-            deviation, mean = torch.std_mean(outputs, 1)
-            deviation[deviation < 1e-6 * deviation.max()] = 1.0
+            deviation, mean = torch.std_mean(outputs, 1, correction=0)
+            deviation[deviation <= 1e-6 * deviation.max()] = 1.0
             if layer is layers[-1]:
                 deviation /= LAST_DEVIATION
             layer.weight /= deviation.view(-1, *[1] * (layer.weight.dim() - 1))

@@ -74,9 +74,10 @@ def test_other_seeds_and_other_epochs_have_other_orders() -> None:
 
 def test_an_order_is_the_same_on_every_machine() -> None:
     # A change of these numbers would change every training that is resumed.
-    assert derive_seed(0, "order", 0) == int.from_bytes(
-        bytes.fromhex("6dcae06b2febca6e"), "little"
-    ) >> 1
+    assert (
+        derive_seed(0, "order", 0)
+        == int.from_bytes(bytes.fromhex("6dcae06b2febca6e"), "little") >> 1
+    )
     assert epoch_order(8, 0, 0).tolist() == [5, 1, 7, 0, 3, 6, 2, 4]
 
 

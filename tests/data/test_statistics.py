@@ -24,7 +24,7 @@ def sample_of(pictures: Tensor) -> NDArray[np.float64]:
 
 
 def equal(one: Statistics, other: Statistics) -> bool:
-    return all(a.equal(b) for a, b in zip(*(s.tensors().values() for s in (one, other))))
+    return all(value.equal(other.tensors()[name]) for name, value in one.tensors().items())
 
 
 def test_the_means_are_those_of_every_pixel_and_of_every_colour() -> None:

@@ -71,9 +71,7 @@ TEN = [(top, left, mirrored) for mirrored in (False, True) for top, left in CORN
 
 def batches(x: Tensor, labels: Tensor, size: int) -> list[Batch]:
     indices = torch.arange(len(x))
-    return [
-        Batch(x[part], labels[part], part, int(part[-1]) + 1) for part in indices.split(size)
-    ]
+    return [Batch(x[part], labels[part], part, int(part[-1]) + 1) for part in indices.split(size)]
 
 
 def test_one_view_is_softmax_of_the_centre() -> None:

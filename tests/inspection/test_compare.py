@@ -21,9 +21,7 @@ def test_the_text_of_the_paper_and_the_net_that_ran_differ_in_these_things() -> 
         Difference("input_size", "227", "224"),
         Difference("conv1_padding", "0, 0", "end"),
         Difference("after_conv1", "activation, norm, pool", "norm, pool, activation"),
-        Difference(
-            "after_conv2", "activation, norm, pool", "activation, norm, spatial_norm, pool"
-        ),
+        Difference("after_conv2", "activation, norm, pool", "activation, norm, spatial_norm, pool"),
         Difference("after_conv5", "activation, pool", "pool, activation"),
         Difference("norm.convention", "paper", "caffe"),
         Difference("pool_rounding", "floor", "ceil"),

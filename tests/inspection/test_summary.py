@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_the_receptive_fields_of_the_papers_net() -> None:
 @pytest.mark.parametrize("name", ["alexnet", "alexnet-2012-half", "caffenet", "keras"])
 def test_layers_that_work_on_one_pixel_see_what_the_layer_below_sees(name: str) -> None:
     layers = summarise(name).layers
-    for below, layer in zip(layers, layers[1:], strict=False):
+    for below, layer in pairwise(layers):
         if layer.type in ("ReLU", "response norm", "dropout", "fully connected"):
             assert layer.receptive_field == below.receptive_field, layer.name
 

@@ -1,4 +1,4 @@
-"""The net against its definitions in numpy, its sizes, its named activations, its initial weights."""
+"""The net against its definitions in numpy; its sizes, activations and initial weights."""
 
 import math
 import re
@@ -226,7 +226,9 @@ def test_no_layer_past_the_last_named_one_is_computed() -> None:
     assert list(net.activations(pixels(), ("conv3", "pool1"))) == ["pool1", "conv3"]
 
 
-@pytest.mark.parametrize(("name", "near"), [("conv6", "conv5"), ("Conv1", "conv1"), ("flaten", "flatten")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("conv6", "conv5"), ("Conv1", "conv1"), ("flaten", "flatten")]
+)
 def test_an_unknown_layer_is_refused_and_the_nearest_named(name: str, near: str) -> None:
     net = build(small("alexnet"))
     listed = re.escape(", ".join(layers_of(net)))
