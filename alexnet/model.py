@@ -110,4 +110,6 @@ def _empty_net(name: str, classes: int, crop_size: int) -> AlexNet:
     """Build a net without spending time on weights that will be replaced."""
     with torch.device("meta"):
         net = find(name).build(classes=classes, input_size=crop_size)
-    return net.to_empty(device="cpu").to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    net.to_empty(device="cpu")
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net

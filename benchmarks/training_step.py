@@ -84,9 +84,7 @@ def main() -> None:
     our_time, their_time = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"{describe_machine()}\n")
-    print(
-        "| training step, float32 | batch | ours, img/s | torch, img/s | ratio | n |"
-    )
+    print("| training step, float32 | batch | ours, img/s | torch, img/s | ratio | n |")
     print("|---|--:|--:|--:|--:|--:|")
     print(
         f"| paper's net, 227, 1,000 classes | {arguments.batch} "

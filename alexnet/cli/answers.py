@@ -4,10 +4,13 @@ import csv
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from alexnet.cli.options import Format, Json, Machine, Views
 from alexnet.cli.tables import note, print_json, print_table
+from alexnet.nearest import nearest
 
 if TYPE_CHECKING:
     from alexnet.data.folder import Listing
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 
 Part = Literal["auto", "validation", "all"]
 MOST_CELLS = 20
+PREDICT_OPTIONS = (
+    *("--run", "--top", "--views", "--json", "--csv"),
+    *("--device", "--precision", "--help", "--debug"),
+)
 
 
 def evaluate(
@@ -70,7 +77,7 @@ def evaluate(
 
 def predict(
     run: Path,
-    *files: str,
+    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     top: int = 5,
     views: Views = 1,
     output: Format = Format(),  # noqa: B008
@@ -87,6 +94,10 @@ def predict(
     top
         Number of classes to name.
     """
+    for file in files:
+        if file.startswith("-") and file != "-":  # which cyclopts lets through with the "-"
+            close = nearest(file, PREDICT_OPTIONS)
+            raise ValueError(f"unknown option {file}{close}; a file of that name is ./{file}")
     if not files:
         raise ValueError("no picture given; name files or folders, or - for standard input")
     if top < 1:
@@ -168,15 +179,14 @@ def _print_counts(counts: "Counts") -> None:
     ]
     print_table(("error", "wrong", "share"), rows)
     print()
-    table = counts.confusion.tolist()
     classes = [
-        (name, sum(row), sum(row) - row[i], f"{1 - row[i] / sum(row):.1%}" if sum(row) else "-")
-        for i, (name, row) in enumerate(zip(counts.classes, table, strict=True))
+        (name, seen, wrong, f"{wrong / seen:.1%}" if seen else "-")
+        for name, (seen, wrong) in counts.per_class().items()
     ]
     print_table(("class", "pictures", "wrong", "error"), classes)
     if len(counts.classes) <= MOST_CELLS:
         print("\nconfusion: true class by row, first answer by column")
         print_table(
             ("", *(name[:9] for name in counts.classes)),
-            [(name, *row) for name, row in zip(counts.classes, table, strict=True)],
+            [(n, *row) for n, row in zip(counts.classes, counts.confusion.tolist(), strict=True)],
         )

@@ -47,8 +47,8 @@ def demo(*, out: Path | None = None, as_json: Json = False) -> int:
 
 def _print_tables(counts: "Counts", answers: list["Prediction"]) -> None:
     rows = [
-        (name, sum(row), row[i], f"{row[i] / sum(row):.1%}")
-        for i, (name, row) in enumerate(zip(counts.classes, counts.confusion.tolist(), strict=True))
+        (name, seen, seen - wrong, f"{1 - wrong / seen:.1%}")
+        for name, (seen, wrong) in counts.per_class().items()
     ]
     right = counts.seen - counts.top1_errors
     rows.append(("all", counts.seen, right, f"{right / counts.seen:.1%}"))

@@ -30,13 +30,16 @@ def _options() -> type:
 Options = _options()
 
 
+UNSET = Options()
+
+
 def train(
     data: str = "",
     *,
     recipe: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
-    options: Annotated[Options, Parameter(name="*")] = Options(),  # type: ignore[valid-type]  # noqa: B008
+    options: Annotated[Options, Parameter(name="*")] = UNSET,  # type: ignore[valid-type]
 ) -> int:
     """Train a net on a folder of pictures, one sub-folder per class, or go on with a run.
 

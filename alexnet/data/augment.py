@@ -159,6 +159,8 @@ def random_resized_cut(
     out = torch.empty((count, size, size, 3), device=pictures.device)
     for index, (top, tall, left, wide) in enumerate(boxes):
         window = pictures[index, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
+        if window.is_cuda:  # torch resizes uint8 on the CPU only
+            window = window.float()
         resized = F.interpolate(window, size=(size, size), mode="bilinear", antialias=True)
         resized = resized[0].permute(1, 2, 0)
         out[index].copy_(resized.flip(1) if flip and draws[4, index] < 0.5 else resized)

@@ -1,5 +1,6 @@
 """Errors as counts. A count over all pictures is exact, whatever the batches were."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,21 +70,27 @@ class Counts:
         """Return a number of errors as a share of the pictures seen."""
         return errors / max(self.seen, 1)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all counts as plain values for `--json`."""
+    def per_class(self) -> dict[str, tuple[int, int]]:
+        """Return (pictures, top-1 errors) of each class."""
         pictures = (self.confusion.sum(1) + self.unanswered).tolist()
         right = self.confusion.diagonal().tolist()
-        per_class = {
-            name: {"pictures": count, "top1_errors": count - good}
+        return {
+            name: (count, count - good)
             for name, count, good in zip(self.classes, pictures, right, strict=True)
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all counts as plain values for `--json`."""
         return {
             "pictures": self.seen,
             "top1_errors": self.top1_errors,
             "top5_errors": self.top5_errors,
             "top1_error": self.error(self.top1_errors),
             "top5_error": self.error(self.top5_errors),
-            "loss": self.loss,
-            "per_class": per_class,
+            "loss": self.loss if math.isfinite(self.loss) else None,
+            "per_class": {
+                name: {"pictures": seen, "top1_errors": wrong}
+                for name, (seen, wrong) in self.per_class().items()
+            },
             "confusion": self.confusion.tolist(),
         }

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from alexnet.cli import run
+from alexnet.cli.answers import PREDICT_OPTIONS
 from alexnet.data.folder import split_folder
 from alexnet.training import loop, setup
 from tests.cli.conftest import Capture
@@ -231,8 +233,8 @@ def test_bad_pictures_only_print_nothing_but_why(
 def test_what_is_missing_is_named_with_the_nearest(
     photos: Path, trained: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    words = ["predict", trained, photos / "disc" / "000.jpg"]
-    refused(capsys, words, code=3, message="000.jpg does not exist (did you mean '0000.jpg'?)")
+    words = ["predict", trained, photos / "disc" / "0007.jpeg"]
+    refused(capsys, words, code=3, message="0007.jpeg does not exist (did you mean '0007.jpg'?)")
     words = ["predict", trained.with_name("photo-1"), photos]
     refused(capsys, words, code=3, message="photo-1 does not exist (did you mean 'photos-1'?)")
     words = ["eval", trained, photos / "dics"]
@@ -244,9 +246,16 @@ def test_wrong_words_exit_2(photos: Path, trained: Path, capsys: Capture) -> Non
     words: list[object] = ["predict", trained]
     refused(capsys, words, code=2, message="no picture given; name files or folders, or -")
     refused(capsys, [*words, photos, "--top", 0], code=2, message="top is 0; it must be at least 1")
+    message = "unknown option --jsno (did you mean '--json'?); a file of that name is ./--jsno"
+    refused(capsys, [*words, photos, "--jsno"], code=2, message=message)
     words = ["eval", trained, photos]
     refused(capsys, [*words, "--views", 3], code=2, message='"3" for --views. Choose from: 1, 10')
     refused(capsys, [*words, "--part", "some"], code=2, message='Invalid value "some" for --part')
+
+
+def test_the_options_of_predict_are_those_in_its_help(capsys: Capture) -> None:
+    shown = read(capsys, ["predict", "--help"])
+    assert {*re.findall(r"--[a-z]+", shown), "--help"} == set(PREDICT_OPTIONS)
 
 
 def test_a_damaged_model_exits_3_and_names_the_tensor(

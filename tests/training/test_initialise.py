@@ -29,7 +29,7 @@ def test_every_output_has_mean_0_and_deviation_1_and_the_last_a_tenth(layer: str
     expected = LAST_DEVIATION if layer == "fc8" else 1.0
     # float32 sums over 16 pictures and their positions
     np.testing.assert_allclose(outputs.mean(1), 0, atol=2e-4)
-    np.testing.assert_allclose(outputs.std(1, ddof=1), expected, rtol=2e-4)
+    np.testing.assert_allclose(outputs.std(1), expected, rtol=2e-4)
 
 
 def test_each_kernel_is_scaled_and_not_turned() -> None:
@@ -50,11 +50,12 @@ def test_two_layers_by_hand() -> None:
         first.weight.fill_(2.0)
         last.weight.fill_(-3.0)
     normalise_outputs(net, torch.tensor([[1.0], [2.0], [3.0]]))
-    # 2x = 2, 4, 6: mean 4, deviation 2; so w = 1, b = -2, outputs -1, 0, 1, after ReLU 0, 0, 1.
-    # -3x = 0, 0, -3: mean -1, deviation sqrt(3); divided by .1 that is 10 sqrt(3).
-    scale = 10 * np.sqrt(3)
+    # 2x = 2, 4, 6: mean 4, deviation sqrt(8/3); so w = r = sqrt(3/2), b = -2r, outputs -r, 0, r,
+    # after ReLU 0, 0, r. -3x = 0, 0, -3r: mean -r, deviation r sqrt(2) = sqrt(3); divided by .1
+    # that is 10 sqrt(3).
+    r, scale = np.sqrt(3 / 2), 10 * np.sqrt(3)
     found = [p.item() for p in net.parameters()]
-    np.testing.assert_allclose(found, [1, -2, -3 / scale, 1 / scale], rtol=1e-6)
+    np.testing.assert_allclose(found, [r, -2 * r, -3 / scale, r / scale], rtol=1e-6)
 
 
 def test_an_output_that_is_the_same_for_all_pictures_keeps_its_weights() -> None:
@@ -63,6 +64,7 @@ def test_an_output_that_is_the_same_for_all_pictures_keeps_its_weights() -> None
     with torch.no_grad():
         first.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 5.0]]))
     normalise_outputs(net, torch.tensor([[1.0, 7.0], [2.0, 7.0], [3.0, 7.0]]))
-    np.testing.assert_allclose(first.weight.detach().numpy(), [[1, 0], [0, 5]], rtol=1e-6)
-    np.testing.assert_allclose(first.bias.detach().numpy(), [-2, -35], rtol=1e-6)
+    r = np.sqrt(3 / 2)  # 1, 2, 3 have the deviation sqrt(2/3)
+    np.testing.assert_allclose(first.weight.detach().numpy(), [[r, 0], [0, 5]], rtol=1e-6)
+    np.testing.assert_allclose(first.bias.detach().numpy(), [-2 * r, -35], rtol=1e-6)
     assert all(bool(p.isfinite().all()) for p in net.parameters())

@@ -159,11 +159,11 @@ def test_dropout_depends_on_seed_and_update_alone(recipe: Recipe, tmp_path: Path
 
 
 def test_a_net_learns_the_pictures(still: Recipe, tmp_path: Path) -> None:
-    run = setup.start(replace(still, epochs=15, schedule="cosine", lr=0.02), tmp_path / "run")
+    run = setup.start(replace(still, epochs=15, schedule="cosine", momentum=0.8), tmp_path / "run")
     counts = loop.train(run)
     reported = [line["loss"] for line in lines(run, "train")]
     assert len(reported) == 45
-    assert reported[0] == pytest.approx(math.log(3), abs=0.1)
+    assert reported[0] == pytest.approx(math.log(3), abs=0.2)
     assert np.mean(reported[-3:]) < 0.5
     assert counts.seen == 6
 
