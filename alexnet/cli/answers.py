@@ -149,25 +149,30 @@ def _choose_pictures(
     run: Path, data: Path, part: Part, classes: tuple[str, ...]
 ) -> tuple["Listing", str]:
     """Choose the pictures to test on, labelled by the model's classes, and say which they are."""
-    from alexnet.data.folder import VALIDATION_NAMES, list_folder, split_folder
+    from alexnet.data.folder import VALIDATION_NAMES, Listing, list_folder, split_folder
     from alexnet.training.recipe import Recipe, load
 
-    recipe = load(run / "recipe.toml") if (run / "recipe.toml").is_file() else Recipe()
-    sets = [
-        name for name in VALIDATION_NAMES if (data / "train").is_dir() and (data / name).is_dir()
-    ]
-    if part != "all" and sets:
-        return list_folder(data / sets[0], classes=classes), f"{sets[0]}/ of {data}"
+    files = [folder / "recipe.toml" for folder in (run, run.parent)]
+    recipe = next((load(file) for file in files if file.is_file()), Recipe())
+    has_train = (data / "train").is_dir()
+    sets = [name for name in VALIDATION_NAMES if has_train and (data / name).is_dir()]
+    if sets:
+        tested = list_folder(data / sets[0], classes=classes)
+        if part != "all":
+            return tested, f"{sets[0]}/ of {data}"
+        trained = list_folder(data / "train", classes=classes)
+        paths = (
+            *(f"train/{path}" for path in trained.paths),
+            *(f"{sets[0]}/{path}" for path in tested.paths),
+        )
+        both = Listing(data, classes, paths, trained.labels + tested.labels)
+        return both, f"train/ and {sets[0]}/ of {data}"
     if part == "validation" or (part == "auto" and recipe.data == str(data.resolve())):
         held_out = split_folder(data, fraction=recipe.validation_share).validation
         listing = list_folder(held_out.root, classes=classes)
         kept = set(held_out.paths)
-        pairs = [
-            (path, label)
-            for path, label in zip(listing.paths, listing.labels, strict=True)
-            if path in kept
-        ]
-        paths, labels = tuple(p for p, _ in pairs), tuple(label for _, label in pairs)
+        pairs = zip(listing.paths, listing.labels, strict=True)
+        paths, labels = zip(*((p, label) for p, label in pairs if p in kept), strict=True)
         return replace(listing, paths=paths, labels=labels), f"held out of {data}"
     return list_folder(data, classes=classes), f"all of {data}"
 

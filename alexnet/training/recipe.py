@@ -71,7 +71,7 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest Euclidean norm of the whole gradient; 0 does not clip."""
     accumulate: int = 1
-    """Parts into which a batch is cut to save memory; the update is the same."""
+    """Parts into which a batch is cut to save memory; only dropout's masks change."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
     crop: Literal["random", "random-resized"] = "random"

@@ -106,7 +106,12 @@ def resume(folder: Path) -> Run:
     run = _assemble(
         recipe, folder, split, _loaders(recipe, split), Statistics(**groups["statistics"])
     )
-    run.position = load_checkpoint(checkpoint, run.model.net, run.optimizer, run.model.classes)
+    try:
+        run.position = load_checkpoint(checkpoint, run.model.net, run.optimizer, run.model.classes)
+    except StoreError as error:
+        older = [path.name for path in checkpoint.parent.glob("step-*") if path != checkpoint]
+        hint = f"; remove {checkpoint} to go on from {max(older)}" if older else ""
+        raise StoreError(f"{error}{hint}") from None
     if record["fingerprint"] != _fingerprint(split):
         raise StoreError(
             f"the pictures in {recipe.data} are not those that the run began with (names or number "

@@ -125,6 +125,14 @@ def test_of_train_and_val_the_latter_is_used(
     make_pictures(tmp_path / "sets" / "val", classes=SHAPES, per_class=3, seed=1)
     found = counts(capsys, trained, tmp_path / "sets")
     assert (found["pictures"], found["used"]) == (18, f"val/ of {tmp_path / 'sets'}")
+    both = counts(capsys, trained, tmp_path / "sets", "--part", "all")
+    assert (both["pictures"], both["used"]) == (30, f"train/ and val/ of {tmp_path / 'sets'}")
+
+
+def test_the_model_of_a_run_also_knows_what_was_held_out(
+    photos: Path, trained: Path, capsys: Capture
+) -> None:
+    assert counts(capsys, trained / "model", photos)["used"] == f"held out of {photos}"
 
 
 def test_classes_are_matched_by_name_when_folders_are_fewer(
