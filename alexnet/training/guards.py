@@ -35,11 +35,7 @@ class LossGuard:
                 reports still lie within 1 % of ln(classes), the loss of a net that answers all
                 pictures alike.
         """
-        if not math.isfinite(loss):
-            raise GuardStop(
-                f"the loss is {loss} at update {step}: the weights have run away; "
-                "lower --lr, add --warmup-epochs 1 or --clip-norm 10"
-            )
+        check_finite(step, loss)
         self._recent.append(loss)
         stuck = all(abs(x - self._plateau) <= SHARE * self._plateau for x in self._recent)
         if (
@@ -54,6 +50,18 @@ class LossGuard:
                 "The paper's initial weights do this on small sets; begin with --init normalised "
                 "--divide-by 64, lower --lr to a fifth, or wait longer with --stuck-after 0"
             )
+
+
+def check_finite(step: int, loss: float) -> None:
+    """Make sure that the loss is a number, before a report and before weights are saved.
+
+    Raises: GuardStop if it is not.
+    """
+    if not math.isfinite(loss):
+        raise GuardStop(
+            f"the loss is {loss} at update {step}: the weights have run away; "
+            "lower --lr, add --warmup-epochs 1 or --clip-norm 10"
+        )
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:

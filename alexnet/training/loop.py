@@ -16,7 +16,7 @@ from alexnet.evaluation.evaluate import evaluate
 from alexnet.evaluation.metrics import Counts
 from alexnet.model import save_model
 from alexnet.training.checkpoint import save_checkpoint
-from alexnet.training.guards import LossGuard
+from alexnet.training.guards import LossGuard, check_finite
 from alexnet.training.initialise import normalise_outputs
 from alexnet.training.interrupt import Interrupted, stop_requests
 from alexnet.training.progress import Display, Meter
@@ -69,6 +69,7 @@ def train(run: Run) -> Counts:
 
                 # once in a while: save
                 if stop.reason or time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes:
+                    check_finite(position.step, float(position.loss_sum))
                     save(run)
                     saved_at = time.monotonic()
                 if stop.reason:

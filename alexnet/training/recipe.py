@@ -112,8 +112,9 @@ class Recipe:
     """Updates between two lines of the journal."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; one is written at each epoch's end in any case."""
-    stuck_after: int = 1000
-    """Updates after which a loss that still is ln(classes) stops the run; 0 never does."""
+    stuck_after: int = 5000
+    """Updates after which a loss that still is ln(classes) stops the run; 0 never does. On ImageNet
+    runs have left that plateau after some thousand updates."""
 
     def __post_init__(self) -> None:
         for name, rule, holds in self._rules():

@@ -25,6 +25,7 @@ QUICK = Recipe(
     subtract="mean-value",
     divide_by=64.0,
     keep_model="last",
+    stuck_after=500,
 )
 """A few thousand photos on a laptop: weights that start to learn at once, windows of random area,
 the rate along a cosine, biases as in 2012.

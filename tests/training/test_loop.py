@@ -250,6 +250,15 @@ def test_a_loss_that_runs_away_stops_the_run(recipe: Recipe, tmp_path: Path) -> 
         loop.train(run)
 
 
+def test_weights_that_have_run_away_are_not_saved(recipe: Recipe, tmp_path: Path) -> None:
+    often = replace(recipe, init="source", report_every=1000, checkpoint_minutes=1e-9)
+    run = setup.start(often, tmp_path / "run")
+    nn.init.constant_(run.model.net.get_parameter("fc8.weight"), math.nan)
+    with pytest.raises(GuardStop, match="the loss is nan at update 1"):
+        loop.train(run)
+    assert not (run.folder / "checkpoints").exists()
+
+
 def test_a_net_that_stays_at_ln_classes_stops_the_run(recipe: Recipe, tmp_path: Path) -> None:
     recipe = replace(recipe, init="source", lr=1e-9, epochs=20, stuck_after=7)
     run = setup.start(recipe, tmp_path / "run")
