@@ -56,9 +56,7 @@ class Loader:
     def __post_init__(self) -> None:
         side = self.picture_size
         fits = len(self.listing) * side * side * 3 <= self.cache_bytes
-        self._cache = torch.empty(
-            (len(self.listing) if fits else 0, side, side, 3), dtype=torch.uint8
-        )
+        self._cache = np.empty((len(self.listing) if fits else 0, side, side, 3), dtype=np.uint8)
         self._cached = np.zeros(len(self.listing), dtype=bool)
         self._labels = torch.tensor(self.listing.labels, dtype=torch.int64)
 
@@ -70,7 +68,7 @@ class Loader:
     @property
     def cached_bytes(self) -> int:
         """Memory set aside for decoded pictures."""
-        return self._cache.numel()
+        return self._cache.nbytes
 
     def epoch(self, epoch: int, *, seed: int | None, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch from position `start` on.
@@ -99,23 +97,27 @@ class Loader:
                     batch.cancel()
 
     def _assemble(self, indices: Tensor, end: int, decoders: ThreadPoolExecutor) -> Batch:
-        """Decode what is not in memory and put a batch together; runs beside the training step."""
+        """Decode what is not in memory and put a batch together; runs beside the training step.
+
+        In numpy, which stays in this thread: torch would start threads of its own for each copy,
+        and they would take the processors from the training step.
+        """
         wanted = [i for i in indices.tolist() if self.listing.paths[i] not in self.bad]
         missing = [i for i in wanted if not self._cached[i]]
         decoded = zip(missing, decoders.map(self._picture, missing), strict=True)
-        fresh = {i: torch.from_numpy(picture) for i, picture in decoded if picture is not None}
+        fresh = {i: picture for i, picture in decoded if picture is not None}
         good = [i for i in wanted if i in fresh or self._cached[i]]
-        indices = torch.tensor(good, dtype=torch.int64)
         if self.keeps_pictures:
             for i, picture in fresh.items():
                 self._cache[i] = picture
                 self._cached[i] = True
-            pictures = self._cache[indices]
+            pictures = self._cache[good]
         else:
-            pictures = torch.empty(len(good), *self._cache.shape[1:], dtype=torch.uint8)
+            pictures = np.empty((len(good), *self._cache.shape[1:]), dtype=np.uint8)
             for row, i in enumerate(good):
                 pictures[row] = fresh[i]
-        return Batch(pictures, self._labels[indices], indices, end)
+        kept = torch.tensor(good, dtype=torch.int64)
+        return Batch(torch.from_numpy(pictures), self._labels[kept], kept, end)
 
     def _picture(self, index: int) -> NDArray[np.uint8] | None:
         path = self.listing.root / self.listing.paths[index]

@@ -23,6 +23,9 @@ from alexnet.training.progress import Display, Meter
 from alexnet.training.schedule import learning_rate
 from alexnet.training.setup import Run
 
+NORMALISED_ON = 128
+"""Pictures on which `init = "normalised"` measures means and deviations."""
+
 
 def train(run: Run) -> Counts:
     """Train until the recipe ends and return the last validation's counts.
@@ -35,8 +38,7 @@ def train(run: Run) -> Counts:
     saved_at, meter = time.monotonic(), Meter()
     counts = Counts(run.model.classes)
     if recipe.init == "normalised" and position.step == 0:
-        first = next(run.train.epoch(0, seed=recipe.seed))
-        normalise_outputs(run.model.net, _look(run, first))
+        normalise_outputs(run.model.net, _first_look(run))
     with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
         while not position.finished:
             batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
@@ -173,6 +175,16 @@ def _look(run: Run, batch: Batch) -> Tensor:
     return augment.cut(pictures, windows, preprocessing, shift=shift)
 
 
+def _first_look(run: Run) -> Tensor:
+    """Return the first `NORMALISED_ON` pictures of the run, or a few more, as the net sees them."""
+    looks: list[Tensor] = []
+    for batch in run.train.epoch(0, seed=run.recipe.seed):
+        looks.append(_look(run, batch))
+        if sum(map(len, looks)) >= NORMALISED_ON:
+            break
+    return torch.cat(looks)
+
+
 def _rate(run: Run) -> float:
     step = run.position.step
     return learning_rate(
@@ -186,7 +198,9 @@ def _rate(run: Run) -> float:
 def _seconds_left(run: Run, images_per_second: float) -> float:
     pictures = (run.total_steps - run.position.step) * run.recipe.batch
     left = pictures / max(images_per_second, 1e-9)
-    return min(left, 60 * run.recipe.minutes - run.position.seconds) if run.recipe.minutes else left
+    if run.recipe.minutes:
+        left = min(left, 60 * run.recipe.minutes - run.position.seconds)
+    return max(left, 0.0)
 
 
 def _epoch(run: Run) -> float:
