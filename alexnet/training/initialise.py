@@ -1,8 +1,8 @@
 """Initial weights that carry the differences between pictures through to the last layer.
 
 The paper's weights, N(0, .01) with biases of 1, let them fade: with `alexnet` on MNIST digits the
-logits of two pictures differ by .003 at the start, and training sits at ln(classes) for hundreds
-of updates or for good. The 2012 program ran with .03 in conv3 to conv5, 15 times better.
+logits of two pictures differ by .003 at the start, and training spends its first hundred updates
+or more at ln(classes). The 2012 program ran with .03 in conv3 to conv5, 15 times better.
 """
 
 import torch

@@ -48,7 +48,7 @@ DIGITS = Recipe(
     stuck_after=150,
 )
 """The demo: 4,000 MNIST digits, as many epochs as 3.3 minutes hold, four at the most. With the
-paper's initial weights and rate they stay at ln(10) for good.
+paper's initial weights the first hundred updates and more would be spent at ln(10).
 """
 
 RECIPES = {"paper": PAPER, "quick": QUICK, "digits": DIGITS}
