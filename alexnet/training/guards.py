@@ -31,13 +31,13 @@ class LossGuard:
     def check(self, step: int, loss: float) -> None:
         """Take in the mean loss since the last report.
 
-        Raises: GuardStop if it is not finite, or if after `stuck_after` updates the last five
-                reports still lie within 1 % of ln(classes), the loss of a net that answers all
-                pictures alike.
+        Raises: GuardStop if it is not finite, or if after `stuck_after` updates none of the last
+                five reports lies more than 1 % below ln(classes), the loss of a net that answers
+                all pictures alike. Dropout and small batches keep it above.
         """
         check_finite(step, loss)
         self._recent.append(loss)
-        stuck = all(abs(x - self._plateau) <= SHARE * self._plateau for x in self._recent)
+        stuck = min(self._recent) >= (1 - SHARE) * self._plateau
         if (
             self._stuck_after
             and step >= self._stuck_after

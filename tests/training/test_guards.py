@@ -40,8 +40,13 @@ def test_five_reports_at_ln_classes_stop_once_the_updates_are_done() -> None:
         guard.check(200, LN10)
 
 
-@pytest.mark.parametrize("away", [LN10 * 0.989, LN10 * 1.011, 1.0])
-def test_one_of_five_reports_off_the_plateau_is_enough_to_go_on(away: float) -> None:
+def test_a_loss_that_stays_above_the_plateau_stops_too() -> None:
+    with pytest.raises(GuardStop, match=r"the loss is 2\.4700 at update 200 and has not left"):
+        reports(LossGuard(10, stuck_after=200), [2.47] * 10)
+
+
+@pytest.mark.parametrize("away", [LN10 * 0.989, 1.0])
+def test_one_of_five_reports_below_the_plateau_is_enough_to_go_on(away: float) -> None:
     guard = LossGuard(10, stuck_after=20)
     reports(guard, [LN10] * 4 + [away] + [LN10] * 4)
     with pytest.raises(GuardStop, match="has not left the plateau"):
