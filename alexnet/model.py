@@ -13,7 +13,7 @@ from torch import nn
 from alexnet import store
 from alexnet.data.augment import Preprocessing
 from alexnet.data.statistics import Statistics
-from alexnet.nearest import nearest
+from alexnet.nearest import nearest_beside
 from alexnet.nets import find
 from alexnet.nets.alexnet import AlexNet
 from alexnet.store import StoreError
@@ -85,8 +85,7 @@ def model_folder(path: Path) -> Path:
         if (folder / store.MANIFEST).is_file():
             return folder
     if not path.exists():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise StoreError(f"{path} does not exist{nearest(path.name, siblings)}")
+        raise StoreError(f"{path} does not exist{nearest_beside(path)}")
     raise StoreError(
         f"{path} holds no model (no {store.MANIFEST}); "
         "give the folder of a run that has finished an epoch, or of a model"

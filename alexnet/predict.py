@@ -15,7 +15,7 @@ from alexnet.data.folder import SUFFIXES, DataError
 from alexnet.data.image import ImageError, decode, decode_file, fit_square
 from alexnet.evaluation.evaluate import probabilities
 from alexnet.model import Model
-from alexnet.nearest import nearest
+from alexnet.nearest import nearest_beside
 
 STANDARD_INPUT = "-"
 BATCH_SIZE = 32
@@ -51,8 +51,7 @@ def list_pictures(sources: Iterable[str]) -> list[str]:
         elif source == STANDARD_INPUT or path.exists():
             found.append(source)
         else:
-            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise DataError(f"{path} does not exist{nearest(path.name, siblings)}")
+            raise DataError(f"{path} does not exist{nearest_beside(path)}")
     return found
 
 
