@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet.data.statistics import Statistics
+from alexnet.native import training as native
+from alexnet.native.stages import Values, Windows
 
 Subtract = Literal["mean-image", "mean-value"]
 
@@ -53,17 +55,6 @@ class Preprocessing:
         return self.picture_size - self.crop_size
 
 
-@dataclass(frozen=True)
-class Windows:
-    """A window of each picture: its upper left corner, and whether it is mirrored."""
-
-    top: Tensor
-    """(N,) int64 on the CPU, pixels; likewise the others."""
-    left: Tensor
-    flip: Tensor
-    """(N,) bool."""
-
-
 def random_windows(
     count: int, border: int, generator: torch.Generator, *, flip: bool = True
 ) -> Windows:
@@ -103,30 +94,29 @@ def lighting(
 
 
 def cut(
-    pictures: Tensor, windows: Windows, preprocessing: Preprocessing, *, shift: Tensor | None = None
+    pictures: Tensor,
+    windows: Windows,
+    preprocessing: Preprocessing,
+    *,
+    shift: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Cut a window from each picture, subtract the mean, mirror it, add a colour shift.
+    """Cut a window from each picture, subtract the mean, add a colour shift, mirror it.
 
     The mean image is subtracted where the window lies, before mirroring, as in the paper.
 
-    Shapes:  pictures (N, H, W, 3) uint8, shift (N, 3) -> (N, 3, crop, crop) float32 on the device
-             of the pictures, channels last in memory.
+    Shapes:  pictures (N, H, W, 3) uint8, shift (N, 3) -> (N, 3, crop, crop) of `dtype` on the
+             device of the pictures, channels last in memory.
     """
-    size = preprocessing.crop_size
-    out = torch.empty((len(pictures), size, size, 3), device=pictures.device)
-    mean_image = preprocessing.statistics.mean_image.to(pictures.device)
-    corners = zip(windows.top.tolist(), windows.left.tolist(), windows.flip.tolist(), strict=True)
-    for index, (top, left, flip) in enumerate(corners):
-        window = slice(top, top + size), slice(left, left + size)
-        source = pictures[index][window]
-        mean = mean_image[window] if preprocessing.subtract == "mean-image" else None
-        if flip:
-            source = source.flip(1)
-            mean = None if mean is None else mean.flip(1)
-        out[index].copy_(source)
-        if mean is not None:
-            out[index].sub_(mean)
-    return _shift(out, preprocessing, shift)
+    statistics, mean = preprocessing.statistics, None
+    if preprocessing.subtract == "mean-image":
+        mean = statistics.mean_image.to(pictures.device)
+    else:
+        colours = torch.zeros(1, 3) if shift is None else shift
+        shift = (colours - statistics.mean_value).expand(len(pictures), 3)
+    shift = None if shift is None else shift.to(pictures.device)
+    values = Values(mean, shift, preprocessing.divide_by)
+    return native.cut(pictures, windows, values, size=preprocessing.crop_size, dtype=dtype)
 
 
 def random_resized_cut(

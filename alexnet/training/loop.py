@@ -8,7 +8,6 @@ import time
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from alexnet.data import augment
 from alexnet.data.loader import Batch, derive_seed
@@ -22,6 +21,7 @@ from alexnet.training.interrupt import Interrupted, stop_requests
 from alexnet.training.progress import Display, Meter
 from alexnet.training.schedule import learning_rate
 from alexnet.training.setup import Run
+from alexnet.training.step import gradients
 
 NORMALISED_ON = 128
 """Pictures on which `init = "normalised"` measures means and deviations."""
@@ -39,10 +39,11 @@ def train(run: Run) -> Counts:
     counts = Counts(run.model.classes)
     if recipe.init == "normalised" and position.step == 0:
         normalise_outputs(run.model.net, _first_look(run))
+    run.optimizer.refresh()
     with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
         while not position.finished:
             batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
-            run.model.net.train()
+            run.worker.train()
             while run.progress < 1:
                 with meter.waiting():
                     batch = next(batches, None)
@@ -98,31 +99,20 @@ def train(run: Run) -> Counts:
 
 
 def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
-    """Make one update from one batch and return its loss, the mean over the pictures.
-
-    L = -(1 / N) * sum over pictures of ln softmax(net(x))[label]
-    """
+    """Make one update from one batch and return its loss, the mean over the pictures."""
     if not len(batch.labels):
         return 0.0
-    recipe, net, step = run.recipe, run.model.net, run.position.step
+    recipe, step = run.recipe, run.position.step
     x = _look(run, batch)
     labels = batch.labels.to(run.device)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", step))
-    total = torch.zeros((), device=run.device)
-    parts = zip(x.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True)
-    for part, part_labels in parts:
-        with torch.autocast(run.device.type, run.dtype, enabled=run.dtype != torch.float32):
-            logits = net(part)
-        losses = F.cross_entropy(
-            logits.float(), part_labels, label_smoothing=recipe.label_smoothing, reduction="sum"
-        )
-        loss = losses / len(labels)
-        loss.backward()
-        total += loss.detach()
+    loss = gradients(
+        run.worker, x, labels, parts=recipe.accumulate, smoothing=recipe.label_smoothing
+    )
     if recipe.clip_norm:
-        torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+        torch.nn.utils.clip_grad_norm_(run.worker.parameters(), recipe.clip_norm)
     run.optimizer.step(rate)
-    return total
+    return loss
 
 
 def validate(run: Run) -> Counts:
@@ -170,9 +160,9 @@ def _look(run: Run, batch: Batch) -> Tensor:
             smallest_area=recipe.smallest_area,
             flip=recipe.flip,
             shift=shift,
-        )
+        ).to(run.dtype)
     windows = augment.random_windows(count, preprocessing.border, generator, flip=recipe.flip)
-    return augment.cut(pictures, windows, preprocessing, shift=shift)
+    return augment.cut(pictures, windows, preprocessing, shift=shift, dtype=run.dtype)
 
 
 def _first_look(run: Run) -> Tensor:
@@ -182,7 +172,7 @@ def _first_look(run: Run) -> Tensor:
         looks.append(_look(run, batch))
         if sum(map(len, looks)) >= NORMALISED_ON:
             break
-    return torch.cat(looks)
+    return torch.cat(looks).float()
 
 
 def _rate(run: Run) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from alexnet import store
 from alexnet.data import statistics as data_statistics
@@ -29,6 +30,7 @@ from alexnet.training.guards import check_room
 from alexnet.training.journal import Journal
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
+from alexnet.training.step import at_work
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Run:
     train: Loader
     validation: Loader
     model: Model
+    worker: nn.Module
+    """What computes: the model's net, or its copy in bfloat16."""
     optimizer: MomentumSGD
     position: Position
     journal: Journal
@@ -142,8 +146,11 @@ def _assemble(
         seed=derive_seed(recipe.seed, "weights"),
     )
     model.net.to(device)
+    dtype = choose_dtype(recipe.precision, device)
+    worker = at_work(model.net, dtype)
     optimizer = MomentumSGD(
         model.net,
+        worker=worker,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         bias_factors=(recipe.bias_lr, recipe.bias_decay),
@@ -158,11 +165,12 @@ def _assemble(
         train=loaders[0],
         validation=loaders[1],
         model=model,
+        worker=worker,
         optimizer=optimizer,
         position=Position(),
         journal=Journal(folder / "journal.jsonl"),
         device=device,
-        dtype=choose_dtype(recipe.precision, device),
+        dtype=dtype,
     )
 
 

@@ -3,8 +3,12 @@
 Source: Krizhevsky 2012, section 5.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+from alexnet.native.training import update
 
 LayerFactors = dict[str, float]
 
@@ -18,60 +22,88 @@ class MomentumSGD:
     Each parameter has its own factors on the rate and on the decay. A rate of zero freezes a
     parameter for good: no decay, no velocity left to coast on, as in the 2012 program.
 
+    The gradients are those of `worker`, which may be the net itself or a copy of it in bfloat16;
+    a copy is rounded anew from the float32 weights in each update.
+
     torch.optim.SGD keeps the rate outside the velocity, which differs whenever the rate changes.
-    With its lr at 1 and its dampening at 1 - rate the two are the same: its buffer is -v.
     """
 
     def __init__(
         self,
         net: nn.Module,
         *,
+        worker: nn.Module | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0005,
         bias_factors: tuple[float, float] = (1.0, 1.0),
         layer_factors: LayerFactors | None = None,
     ) -> None:
-        self._names = [name for name, _ in net.named_parameters()]
-        unused = set(layer_factors or {})
-        groups = []
-        for name, parameter in net.named_parameters():
-            is_bias = name.endswith("bias")
-            rate, decay = bias_factors if is_bias else (1.0, 1.0)
-            layer = name.rpartition(".")[0]
-            for key in (layer, name):
-                rate *= (layer_factors or {}).get(key, 1.0)
-            unused -= {layer, name}
-            groups.append(
-                {"params": [parameter], "rate": rate, "weight_decay": weight_decay * decay}
+        self._momentum = momentum
+        self._weights = [
+            _Weights(name, own, at_work, torch.zeros_like(own), 1.0, weight_decay)
+            for (name, own), at_work in zip(
+                net.named_parameters(), (worker or net).parameters(), strict=True
             )
+        ]
+        self._scale(bias_factors, layer_factors or {})
+
+    def _scale(self, bias_factors: tuple[float, float], layer_factors: LayerFactors) -> None:
+        unused = set(layer_factors)
+        for index, weights in enumerate(self._weights):
+            rate, decay = bias_factors if weights.name.endswith("bias") else (1.0, 1.0)
+            for key in (weights.layer, weights.name):
+                rate *= layer_factors.get(key, 1.0)
+            unused -= {weights.layer, weights.name}
+            self._weights[index] = weights._replace(rate=rate, decay=weights.decay * decay)
         if unused:
-            layers = ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in self._names))
+            layers = ", ".join(dict.fromkeys(weights.layer for weights in self._weights))
             raise ValueError(
                 f"layer_lr names {sorted(unused)[0]!r}, which the net has not; "
                 f"its layers are {layers}"
             )
-        self._sgd = torch.optim.SGD(groups, lr=1.0, momentum=momentum, fused=True)
-        for parameter in net.parameters():
-            self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
+    @torch.no_grad()
     def step(self, rate: float) -> None:
         """Update every parameter from its gradient and let go of the gradients."""
-        for group in self._sgd.param_groups:
-            group["dampening"] = 1.0 - rate * group["rate"]
-            if rate * group["rate"] == 0:
-                group["params"][0].grad = None
-        self._sgd.step()
-        self._sgd.zero_grad(set_to_none=True)
+        for weights in self._weights:
+            gradient, own_rate = weights.at_work.grad, rate * weights.rate
+            weights.at_work.grad = None
+            if gradient is not None and own_rate != 0:
+                factors = self._momentum, own_rate, weights.decay
+                update(weights.own, weights.velocity, gradient, weights.copy, factors=factors)
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Round the copy anew; to be called after the net's weights changed by other means."""
+        for weights in self._weights:
+            if weights.copy is not None:
+                weights.copy.copy_(weights.own)
 
     def velocities(self) -> dict[str, Tensor]:
         """Return the negated velocities by parameter name, to be stored."""
-        groups = self._sgd.param_groups
-        return {
-            name: self._sgd.state[group["params"][0]]["momentum_buffer"]
-            for name, group in zip(self._names, groups, strict=True)
-        }
+        return {weights.name: weights.velocity for weights in self._weights}
 
     def load_velocities(self, velocities: dict[str, Tensor]) -> None:
         """Take over what `velocities` returned."""
-        for name, buffer in self.velocities().items():
-            buffer.copy_(velocities[name])
+        for weights in self._weights:
+            weights.velocity.copy_(velocities[weights.name])
+
+
+class _Weights(NamedTuple):
+    """A parameter and all that its update needs."""
+
+    name: str
+    own: Tensor
+    at_work: Tensor
+    """The parameter that has the gradient: `own`, or its copy."""
+    velocity: Tensor
+    rate: float
+    decay: float
+
+    @property
+    def layer(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def copy(self) -> Tensor | None:
+        return None if self.at_work is self.own else self.at_work

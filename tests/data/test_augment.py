@@ -10,7 +10,6 @@ from torch.nn import functional
 from alexnet.data.augment import (
     Preprocessing,
     Subtract,
-    Windows,
     cut,
     lighting,
     random_resized_cut,
@@ -18,6 +17,7 @@ from alexnet.data.augment import (
     same_windows,
 )
 from alexnet.data.statistics import Statistics, compute
+from alexnet.native.stages import Windows
 
 SIDE, CROP = 16, 11
 

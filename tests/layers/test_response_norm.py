@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from alexnet.layers import response_norm
 from alexnet.layers.response_norm import (
     Convention,
     LocalResponseNorm,
@@ -224,23 +223,6 @@ def test_an_expanded_gradient_is_accepted() -> None:
     (from_sum,) = torch.autograd.grad(local_response_norm(x).sum(), x)
     (from_ones,) = torch.autograd.grad(local_response_norm(x), x, torch.ones_like(x))
     torch.testing.assert_close(from_sum, from_ones, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("block_elements", [1, 40, 150, 1000])
-def test_the_block_size_does_not_change_values(
-    monkeypatch: pytest.MonkeyPatch, block_elements: int, memory_format: torch.memory_format
-) -> None:
-    for function in (local_response_norm, within_channel_norm):
-        x = draw(3, 6, 5, 7).to(memory_format=memory_format).requires_grad_()
-        whole = function(x)
-        (whole_dx,) = torch.autograd.grad(whole.square().sum(), x)
-        monkeypatch.setattr(response_norm, "BLOCK_ELEMENTS", block_elements)
-        blocks = function(x)
-        (blocks_dx,) = torch.autograd.grad(blocks.square().sum(), x)
-        monkeypatch.undo()
-        torch.testing.assert_close(blocks, whole, rtol=0, atol=0)
-        torch.testing.assert_close(blocks_dx, whole_dx, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 5, 6])

@@ -1,0 +1,170 @@
+"""The compiled kernels of this machine: found, loaded and described to ctypes.
+
+They are built when the package is installed (pyproject.toml names the sources), once for each
+width of vectors; the processor decides which is loaded. Without a compiler there are none, and
+callers use `alexnet.native.twins`.
+"""
+
+import ctypes
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch
+
+PATHS = ("avx512", "avx2", "portable")
+"""The compiled forms, the widest first."""
+CHOICE = "ALEXNET_KERNELS"
+"""Environment variable that names one of PATHS, or "torch" for none."""
+
+KERNELS = {
+    "norm_pool": 4,
+    "norm_pool_backward": 5,
+    "spatial_norm": 3,
+    "spatial_norm_backward": 4,
+    "cut": 8,
+    "update": 5,
+    "linear_float32": 6,
+    "linear_bfloat16": 6,
+    "linear_int8": 6,
+}
+"""Number of arguments of each kernel; all are pointers."""
+Kernels = dict[str, Callable[..., None]]
+
+TYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+"""The types that each kernel exists in."""
+
+
+class NormPool(ctypes.Structure):
+    """`struct NormPool` of norm_pool.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "h", "w", "c")),
+        *((name, ctypes.c_int64) for name in ("below", "above", "columns", "power")),
+        *((name, ctypes.c_float) for name in ("bias", "alpha")),
+        *((name, ctypes.c_int64) for name in ("size", "stride", "padding", "out_h", "out_w")),
+        *((name, ctypes.c_int64) for name in ("relu_first", "relu_last")),
+    )
+
+
+class SpatialNorm(ctypes.Structure):
+    """`struct SpatialNorm` of spatial_norm.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "h", "w", "c", "below", "above", "power")),
+        *((name, ctypes.c_float) for name in ("bias", "alpha")),
+    )
+
+
+class Cut(ctypes.Structure):
+    """`struct Cut` of training.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "h", "w", "size")),
+        ("divide_by", ctypes.c_float),
+    )
+
+
+class Update(ctypes.Structure):
+    """`struct Update` of training.cpp."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_float) for name in ("momentum", "rate", "decay")),
+    )
+
+
+class Linear(ctypes.Structure):
+    """`struct Linear` of linear.cpp."""
+
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("n", "inputs", "outputs", "relu"))
+
+
+_found: list[Kernels | None] = []  # of this process, once looked for
+
+
+def library() -> Kernels | None:
+    """Return the kernels for this processor, or None where there are none; says so once."""
+    if not _found:
+        _found.append(_find())
+    return _found[0]
+
+
+def _find() -> Kernels | None:
+    name = os.environ.get(CHOICE, "")
+    if name == "torch":
+        return None
+    if name:
+        return load(name)
+    for path in _paths_of(torch.backends.cpu.get_cpu_capability()):
+        if file := _file(path):
+            return _open(file)
+    warnings.warn(
+        "alexnet's compiled kernels are not installed; torch's own operations give the same "
+        "numbers more slowly. Install a C++ compiler, then alexnet again",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+@cache
+def load(path: str) -> Kernels:
+    """Return the kernels of one of PATHS.
+
+    Raises: ValueError if there is no such path, OSError if this machine has not built or cannot
+            run it.
+    """
+    if path not in PATHS:
+        raise ValueError(f"no kernels are called {path!r}; choose one of {', '.join(PATHS)}")
+    if path not in _paths_of(torch.backends.cpu.get_cpu_capability()):
+        raise OSError(f"this processor cannot run the kernels {path}; unset {CHOICE}")
+    file = _file(path)
+    if file is None:
+        raise OSError(f"the kernels {path} are not built; install a C++ compiler, then alexnet")
+    return _open(file)
+
+
+def run(
+    name: str, description: ctypes.Structure, *tensors: torch.Tensor | None, form: torch.dtype
+) -> None:
+    """Run a kernel in its form for one of TYPES.
+
+    The tensors are dense and laid out as the kernel's source says; None is a null pointer.
+    """
+    kernels = library()
+    assert kernels is not None
+    addresses = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
+    kernels[f"{name}_{TYPES[form]}"](ctypes.byref(description), *addresses)
+
+
+def _paths_of(capability: str) -> tuple[str, ...]:
+    """Return the forms that a processor can run, the widest first."""
+    widest = {"AVX512": 0, "AVX2": 1}.get(capability, 2)
+    return PATHS[widest:]
+
+
+def _file(path: str) -> Path | None:
+    files = (Path(__file__).with_name(f"kernels_{path}{end}") for end in EXTENSION_SUFFIXES)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _open(file: Path) -> Kernels:
+    found = ctypes.CDLL(str(file))
+    kernels: Kernels = {}
+    for name, arguments in KERNELS.items():
+        for dtype in TYPES.values():
+            try:
+                function = found[f"{name}_{dtype}"]
+            except AttributeError:
+                raise OSError(
+                    f"{file} lacks the kernel {name}_{dtype}; it is older than this version of "
+                    "alexnet: install alexnet again"
+                ) from None
+            function.argtypes = [ctypes.c_void_p] * arguments
+            function.restype = None
+            kernels[f"{name}_{dtype}"] = function
+    return kernels
