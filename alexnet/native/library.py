@@ -83,6 +83,12 @@ class Linear(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int64) for name in ("n", "inputs", "outputs", "relu"))
 
 
+@cache
+def has_matrix_units() -> bool:
+    """Return whether the processor multiplies bfloat16 matrices in units of their own (AMX)."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 _found: list[Kernels | None] = []  # of this process, once looked for
 
 

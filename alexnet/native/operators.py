@@ -95,7 +95,8 @@ def _unflatten(flat: Sequence[Any]) -> Stage:
     norm = pool = None
     if window:
         below, above, columns = window
-        norm = Norm(below, above, *constants, columns=columns)
+        bias, alpha, beta = constants
+        norm = Norm(below, above, bias, alpha, beta, columns)
     if places:
         size, stride, padding, ceil = places
         pool = Pool(size, stride, padding, bool(ceil))
