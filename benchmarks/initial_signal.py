@@ -19,7 +19,7 @@ from alexnet.data.loader import Loader
 from alexnet.data.statistics import compute
 from alexnet.nets import find
 from alexnet.training.initialise import normalise_outputs
-from benchmarks.machine import describe_machine
+from alexnet.bench.machine import describe_machine
 
 NETS = ("alexnet", "alexnet-2012", "bvlc-alexnet", "torchvision")
 PICTURES = 64

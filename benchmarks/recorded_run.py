@@ -11,7 +11,7 @@ from typing import Any
 
 from alexnet.training.journal import read_journal
 from alexnet.training.recipe import Recipe, load
-from benchmarks.machine import describe_machine
+from alexnet.bench.machine import describe_machine
 
 
 def print_run(folder: Path) -> None:

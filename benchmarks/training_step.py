@@ -21,7 +21,7 @@ from alexnet.device import keep_pages
 from alexnet.nets import find
 from alexnet.nets.alexnet import AlexNet
 from alexnet.training.sgd import MomentumSGD
-from benchmarks.machine import describe_machine
+from alexnet.bench.machine import describe_machine
 
 WARM_UPS = 2
 

@@ -25,7 +25,7 @@ LEVELS = {
         8: ["__main__"],
         7: ["cli"],
         6: ["serve", "demo"],
-        5: ["caffe", "inspection.report"],
+        5: ["bench", "caffe", "inspection.report"],
         4: ["training", "predict", "export", "inspection"],
         3: ["model", "parallel.replicas", "parallel.columns", "parallel.hybrid"],
         2: ["nets", "text", "evaluation"],

@@ -28,6 +28,7 @@ app.command("alexnet.cli.answers:evaluate", name="eval", help="Count a trained n
 app.command("alexnet.cli.answers:predict", help="Name what is in pictures.")
 app.command("alexnet.cli.nets:summary", help="Print every layer of a net with its figures.")
 app.command("alexnet.cli.nets:compare", help="Print the differences of two nets.")
+app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
 
 
 def main() -> None:

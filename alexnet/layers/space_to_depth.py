@@ -16,7 +16,8 @@ def space_to_depth_convolution(
 ) -> Tensor:
     """Convolve with a stride by way of blocks of stride x stride pixels.
 
-        y = conv(blocks(x), blocks(w)),   blocks: (C, H, W) -> (C * stride**2, H / stride, W / stride)
+        y = conv(blocks(x), blocks(w))
+        blocks: (C, H, W) -> (C * stride ** 2, H / stride, W / stride)
 
     The kernel is filled up with zeros to whole blocks; sums are those of the strided convolution
     in another order.

@@ -11,7 +11,7 @@ from alexnet import __version__
 from alexnet.cli import app, run
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("demo", "train", "eval", "predict", "summary", "compare")
+COMMANDS = ("demo", "train", "eval", "predict", "summary", "compare", "bench")
 HELPED = """
 import sys
 from alexnet.cli import run
