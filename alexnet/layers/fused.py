@@ -4,10 +4,10 @@ Nothing changes but the time: the same layers, called one by one, give the same 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import TypeIs
 
 from alexnet.layers.response_norm import LocalResponseNorm
 from alexnet.layers.space_to_depth import MOST_CHANNELS, space_to_depth_convolution
@@ -71,7 +71,7 @@ class _Strided:
         )
 
 
-def _is_strided(layer: nn.Module) -> TypeIs[nn.Conv2d]:
+def _is_strided(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Return whether a layer is a convolution that `_Strided` can take over."""
     return (
         type(layer) is nn.Conv2d

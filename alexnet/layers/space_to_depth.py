@@ -44,7 +44,6 @@ def _sized(x: Tensor, rows: int, columns: int, *, before: int = 0) -> Tensor:
 def _blocks(x: Tensor, side: int) -> Tensor:
     """Lay out blocks of side x side pixels as channels: (row, column, channel) from the outside."""
     n, c, h, w = x.shape
+    depth = side * side * c
     parts = x.permute(0, 2, 3, 1).reshape(n, h // side, side, w // side, side * c)
-    return (
-        parts.transpose(2, 3).reshape(n, h // side, w // side, side * side * c).permute(0, 3, 1, 2)
-    )
+    return parts.transpose(2, 3).reshape(n, h // side, w // side, depth).permute(0, 3, 1, 2)

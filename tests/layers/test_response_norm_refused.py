@@ -41,7 +41,7 @@ def test_even_windows_are_refused_where_the_convention_has_none(convention: Conv
 
 
 def test_an_unknown_convention_names_the_nearest() -> None:
-    message = r"convention 'cafe' is not known \(did you mean 'caffe'\?\); the conventions are paper, caffe"
+    message = r"'cafe' is not known \(did you mean 'caffe'\?\); the conventions are paper, caffe"
     with pytest.raises(ValueError, match=message):
         local_response_norm(draw(1, 3, 1), convention="cafe")  # type: ignore[arg-type]
 

@@ -66,7 +66,8 @@ def test_first_layers_take_the_matrix_units(
     def watched(*operands: torch.Tensor | None, stride: int, padding: int) -> torch.Tensor:
         calls.append(stride)
         x, w, b = operands
-        assert x is not None and w is not None
+        assert x is not None
+        assert w is not None
         return space_to_depth_convolution(x, w, b, stride=stride, padding=padding)
 
     monkeypatch.setattr(fused, "space_to_depth_convolution", watched)

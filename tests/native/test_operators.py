@@ -39,8 +39,7 @@ def draw(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tens
 
 
 def draw_apart(*shape: int, dtype: torch.dtype) -> Tensor:
-    """Return numbers that differ by more than the last bit of `dtype` within a channel, so that
-    rounding cannot decide which of them is the largest of a window."""
+    """Return numbers of which no two in a channel are so near that rounding could swap them."""
     n, c, h, w = shape
     generator = torch.Generator().manual_seed(n * c * h * w)
     places = torch.stack([torch.randperm(h * w, generator=generator) for _ in range(n * c)])
@@ -155,9 +154,9 @@ def test_of_equal_maxima_the_first_gets_the_gradient() -> None:
 def test_not_a_number_stays_visible(stage: Stage) -> None:
     x = draw(1, 22, 9, 9)
     x[0, 5, 4, 4] = torch.nan
-    for given in (x, x.bfloat16()):
-        ours = norm_pool(given, stage).isnan()
-        assert torch.equal(ours, twins.norm_pool(given.double(), stage).isnan())
+    for typed in (x, x.bfloat16()):
+        ours = norm_pool(typed, stage).isnan()
+        assert torch.equal(ours, twins.norm_pool(typed.double(), stage).isnan())
 
 
 @pytest.mark.usefixtures("kernels")
