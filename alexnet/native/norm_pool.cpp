@@ -149,36 +149,74 @@ void normalise_backward(const NormPool& op, const float* g, const T* x, T* dx, i
   }
 }
 
-// One row of y and its winners from the rows of b that its windows touch.
-template <typename T, typename U>
-void pool_row(const NormPool& op, const std::vector<const T*>& rows, int64_t top, U* y,
-              uint8_t* winners) {
-  for (int64_t column = 0; column < op.out_w; ++column) {
-    const int64_t left = column * op.stride - op.padding;
-    const int64_t first = std::max<int64_t>(left, 0), last = std::min(left + op.size, op.w);
-    for (int64_t i = 0; i < op.c; i += LANES) {
-      const int64_t count = op.c - i;
-      Floats best = all(-__builtin_inff());
-      Words winner = Words{} + uint32_t(top * op.size + first - left);
-      for (size_t row = 0; row < rows.size(); ++row)
-        for (int64_t w = first; w < last; ++w) {
-          Floats b = load(rows[row] + w * op.c + i, count);
-          Words place = Words{} + uint32_t((top + row) * op.size + w - left);
-          auto wins = (b > best) | (b != b);
-          best = wins ? b : best;
-          winner = wins ? place : winner;
-        }
-      if (op.relu_last) {
-        winner = best > 0 ? winner : Words{} + NO_WINNER;
-        best = relu(best);
-      }
-      store(y + column * op.c + i, best, count);
-      store_bytes(winners + column * op.c + i, winner, count);
+// An element of a window: its pixel, and its place in the window.
+template <typename T>
+struct Place {
+  const T* pixel;
+  uint32_t index;
+};
+
+// The largest of some pixels, channel by channel. A COUNT that is not 0 is known to the compiler.
+template <int COUNT, typename T, typename U>
+INLINE void maximum(const NormPool& op, const Place<T>* places, int64_t count, U* y,
+                    uint8_t* winners) {
+  if (COUNT) count = COUNT;
+  for (int64_t i = 0; i < op.c; i += LANES) {
+    Floats best = load(places[0].pixel + i, op.c - i);
+    Words winner = Words{} + places[0].index;
+    for (int64_t k = 1; k < count; ++k) {
+      Floats b = load(places[k].pixel + i, op.c - i);
+      auto wins = (b > best) | (b != b);
+      best = wins ? b : best;
+      winner = wins ? Words{} + places[k].index : winner;
     }
+    if (op.relu_last) {
+      winner = best > 0 ? winner : Words{} + NO_WINNER;
+      best = relu(best);
+    }
+    store(y + i, best, op.c - i);
+    store_bytes(winners + i, winner, op.c - i);
   }
 }
 
-// The gradient of b in one row: the sum over the windows that this row's pixels won.
+// One row of y and its winners from the rows of b that its windows touch, the first of them row
+// `top` of the window.
+template <typename T, typename U>
+void pool_row(const NormPool& op, const std::vector<const T*>& rows, int64_t top, U* y,
+              uint8_t* winners) {
+  Place<T> places[NO_WINNER];
+  for (int64_t column = 0; column < op.out_w; ++column) {
+    const int64_t left = column * op.stride - op.padding;
+    const int64_t first = std::max<int64_t>(left, 0), last = std::min(left + op.size, op.w);
+    int64_t count = 0;
+    for (size_t row = 0; row < rows.size(); ++row)
+      for (int64_t w = first; w < last; ++w)
+        places[count++] = {rows[row] + w * op.c, uint32_t((top + row) * op.size + w - left)};
+    const int64_t at = column * op.c;
+    if (count == 9)
+      maximum<9>(op, places, count, y + at, winners + at);
+    else
+      maximum<0>(op, places, count, y + at, winners + at);
+  }
+}
+
+// The gradient of one pixel: the sum over the windows that it won.
+template <int COUNT, typename T>
+INLINE void collect(const NormPool& op, const Place<T>* windows, const uint8_t* winners,
+                    const T* dy, int64_t count, float* g) {
+  if (COUNT) count = COUNT;
+  for (int64_t i = 0; i < op.c; i += LANES) {
+    Floats sum = {};
+    for (int64_t k = 0; k < count; ++k) {
+      const T* from = windows[k].pixel + i;
+      Words winner = load_bytes(winners + (from - dy), op.c - i);
+      sum += winner == windows[k].index ? load(from, op.c - i) : Floats{};
+    }
+    store(g + i, sum, op.c - i);
+  }
+}
+
+// The gradient of b in one row.
 template <typename T>
 void unpool_row(const NormPool& op, const T* dy, const uint8_t* winners, int64_t h, float* g) {
   const auto first_window = [&](int64_t at) {
@@ -187,22 +225,25 @@ void unpool_row(const NormPool& op, const T* dy, const uint8_t* winners, int64_t
   };
   const int64_t top = first_window(h);
   const int64_t bottom = std::min((h + op.padding) / op.stride + 1, op.out_h);
+  Place<T> windows[NO_WINNER];
   for (int64_t w = 0; w < op.w; ++w) {
     const int64_t left = first_window(w);
     const int64_t right = std::min((w + op.padding) / op.stride + 1, op.out_w);
-    for (int64_t i = 0; i < op.c; i += LANES) {
-      const int64_t count = op.c - i;
-      Floats sum = {};
-      for (int64_t row = top; row < bottom; ++row)
-        for (int64_t column = left; column < right; ++column) {
-          const int64_t at = (row * op.out_w + column) * op.c + i;
-          const int64_t place = (h - row * op.stride + op.padding) * op.size +
-                                (w - column * op.stride + op.padding);
-          Words winner = load_bytes(winners + at, count);
-          sum += winner == uint32_t(place) ? load(dy + at, count) : Floats{};
-        }
-      store(g + w * op.c + i, sum, count);
-    }
+    int64_t count = 0;
+    for (int64_t row = top; row < bottom; ++row)
+      for (int64_t column = left; column < right; ++column)
+        windows[count++] = {dy + (row * op.out_w + column) * op.c,
+                            uint32_t((h - row * op.stride + op.padding) * op.size +
+                                     (w - column * op.stride + op.padding))};
+    float* to = g + w * op.c;
+    if (count == 1)
+      collect<1>(op, windows, winners, dy, count, to);
+    else if (count == 2)
+      collect<2>(op, windows, winners, dy, count, to);
+    else if (count == 4)
+      collect<4>(op, windows, winners, dy, count, to);
+    else
+      collect<0>(op, windows, winners, dy, count, to);
   }
 }
 

@@ -102,13 +102,19 @@ INLINE void store(T* to, Floats floats, int64_t count) {
 
 INLINE Words load_bytes(const uint8_t* from, int64_t count) {
   Bytes bytes = {};
-  memcpy(&bytes, from, count >= LANES ? LANES : count);
+  if (count >= LANES)
+    memcpy(&bytes, from, LANES);
+  else
+    memcpy(&bytes, from, count);
   return __builtin_convertvector(bytes, Words);
 }
 
 INLINE void store_bytes(uint8_t* to, Words words, int64_t count) {
   Bytes bytes = __builtin_convertvector(words, Bytes);
-  memcpy(to, &bytes, count >= LANES ? LANES : count);
+  if (count >= LANES)
+    memcpy(to, &bytes, LANES);
+  else
+    memcpy(to, &bytes, count);
 }
 
 // max(x, 0), and what is not a number stays so.
