@@ -34,18 +34,36 @@ struct bfloat16 {
 
 INLINE Floats all(float value) { return value - Floats{}; }
 
-// GCC 12 takes a conversion to wider elements apart; these are one instruction each.
+// GCC 12 takes conversions between vectors of different widths apart; these are one instruction
+// each, or two.
 #if defined(__AVX512F__)
 INLINE Words widen_words(Halves halves) { return (Words)_mm512_cvtepu16_epi32((__m256i)halves); }
+INLINE Words widen(Bytes bytes) { return (Words)_mm512_cvtepu8_epi32((__m128i)bytes); }
 INLINE Mask widen(SignedBytes bytes) { return (Mask)_mm512_cvtepi8_epi32((__m128i)bytes); }
+INLINE Halves to_halves(Words words) { return (Halves)_mm512_cvtepi32_epi16((__m512i)words); }
+INLINE Bytes to_bytes(Words words) { return (Bytes)_mm512_cvtepi32_epi8((__m512i)words); }
 #elif defined(__AVX2__)
 INLINE Words widen_words(Halves halves) { return (Words)_mm256_cvtepu16_epi32((__m128i)halves); }
+INLINE Words widen(Bytes bytes) { return (Words)_mm256_cvtepu8_epi32(_mm_loadu_si64(&bytes)); }
 INLINE Mask widen(SignedBytes bytes) {
   return (Mask)_mm256_cvtepi8_epi32(_mm_loadu_si64(&bytes));
 }
+INLINE Halves to_halves(Words words) {
+  __m128i low = _mm256_castsi256_si128((__m256i)words);
+  return (Halves)_mm_packus_epi32(low, _mm256_extracti128_si256((__m256i)words, 1));
+}
+INLINE Bytes to_bytes(Words words) {
+  __m128i halves = (__m128i)to_halves(words);
+  Bytes bytes;
+  _mm_storeu_si64(&bytes, _mm_packus_epi16(halves, halves));
+  return bytes;
+}
 #else
 INLINE Words widen_words(Halves halves) { return __builtin_convertvector(halves, Words); }
+INLINE Words widen(Bytes bytes) { return __builtin_convertvector(bytes, Words); }
 INLINE Mask widen(SignedBytes bytes) { return __builtin_convertvector(bytes, Mask); }
+INLINE Halves to_halves(Words words) { return __builtin_convertvector(words, Halves); }
+INLINE Bytes to_bytes(Words words) { return __builtin_convertvector(words, Bytes); }
 #endif
 
 INLINE Floats widen(Halves halves) { return (Floats)(widen_words(halves) << 16); }
@@ -55,7 +73,7 @@ INLINE Halves narrow(Floats floats) {
   Words bits = (Words)floats;
   Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   Words quiet = Words{} + 0x7fc0;
-  return __builtin_convertvector(floats != floats ? quiet : rounded, Halves);
+  return to_halves(floats != floats ? quiet : rounded);
 }
 
 INLINE Floats load(const float* from) {
@@ -106,11 +124,11 @@ INLINE Words load_bytes(const uint8_t* from, int64_t count) {
     memcpy(&bytes, from, LANES);
   else
     memcpy(&bytes, from, count);
-  return __builtin_convertvector(bytes, Words);
+  return widen(bytes);
 }
 
 INLINE void store_bytes(uint8_t* to, Words words, int64_t count) {
-  Bytes bytes = __builtin_convertvector(words, Bytes);
+  Bytes bytes = to_bytes(words);
   if (count >= LANES)
     memcpy(to, &bytes, LANES);
   else
