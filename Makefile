@@ -27,8 +27,10 @@ format: .venv/ready  ## put every file into the house format
 	.venv/bin/ruff format .
 
 bench: .venv/ready  ## print the rows of docs/RESULTS.md again
-	@set -e; for name in initial_signal response_norm training_step; do \
-	  echo; .venv/bin/python -m "benchmarks.$$name"; \
+	@set -e; for name in initial_signal response_norm training_step \
+	    "training_step --net torchvision" "training_step --precision fp32" \
+	    inference "inference --batch 1" growth; do \
+	  echo; .venv/bin/python -m benchmarks.$$name; \
 	done
 
 clean:  ## remove what tools left; .venv and runs stay

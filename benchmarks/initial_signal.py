@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from alexnet.bench.machine import describe_machine
 from alexnet.data.augment import Preprocessing, cut, same_windows
 from alexnet.data.digits import write_digits
 from alexnet.data.folder import split_folder
@@ -19,7 +20,6 @@ from alexnet.data.loader import Loader
 from alexnet.data.statistics import compute
 from alexnet.nets import find
 from alexnet.training.initialise import normalise_outputs
-from alexnet.bench.machine import describe_machine
 
 NETS = ("alexnet", "alexnet-2012", "bvlc-alexnet", "torchvision")
 PICTURES = 64

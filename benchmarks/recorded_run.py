@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from alexnet.bench.machine import describe_machine
 from alexnet.training.journal import read_journal
 from alexnet.training.recipe import Recipe, load
-from alexnet.bench.machine import describe_machine
 
 
 def print_run(folder: Path) -> None:

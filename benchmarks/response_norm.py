@@ -13,9 +13,9 @@ import time
 import torch
 from torch import Tensor, nn
 
+from alexnet.bench.machine import describe_machine
 from alexnet.device import keep_pages
 from alexnet.layers.response_norm import LocalResponseNorm
-from alexnet.bench.machine import describe_machine
 
 SHAPES = [(64, 96, 55, 55), (64, 256, 27, 27)]
 WARM_UPS = 2

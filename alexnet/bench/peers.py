@@ -47,7 +47,7 @@ PEERS: dict[str, Peer] = {
         peers_keras.inference,
         check=lambda: check_installed(("keras",), peer="keras"),
     ),
-    "caffe": Peer(peers_caffe.training, peers_caffe.inference, check=peers_caffe.find_program),
+    "caffe": Peer(peers_caffe.training, peers_caffe.inference, ("fp32",), peers_caffe.find_program),
 }
 
 
