@@ -29,7 +29,7 @@ format: .venv/ready  ## put every file into the house format
 bench: .venv/ready  ## print the rows of docs/RESULTS.md again
 	@set -e; for name in initial_signal response_norm training_step \
 	    "training_step --net torchvision" "training_step --precision fp32" \
-	    inference "inference --batch 1" growth; do \
+	    inference "inference --batch 1" "inference --batch 1 --precision int8" growth; do \
 	  echo; .venv/bin/python -m benchmarks.$$name; \
 	done
 
@@ -38,13 +38,17 @@ clean:  ## remove what tools left; .venv and runs stay
 	find alexnet tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The lock lists the CPU build's needs. Torch's CUDA build needs libraries of its own: the line
-# that names torch again installs those, and does nothing for a CPU build. The compat mode puts
-# a plain path into the venv; the default, an import hook, slows each start of Python there.
-.venv/ready: requirements.lock pyproject.toml
+# that names torch again installs those, and does nothing for a CPU build.
+.venv/packages: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11; use make PYTHON=python3.11 or newer" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PIP) install --no-deps -r requirements.lock
 	$(PIP) install "$$(grep '^torch==' requirements.lock)"
+	@touch $@
+
+# Compiles the kernels too, where there is a C++ compiler. The compat mode puts a plain path into
+# the venv; the default, an import hook, slows each start of Python there.
+.venv/ready: .venv/packages pyproject.toml $(wildcard alexnet/native/*.cpp alexnet/native/*.h)
 	$(PIP) install --no-build-isolation --no-deps --config-settings editable_mode=compat -e .
 	@touch $@
