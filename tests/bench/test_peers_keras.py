@@ -1,5 +1,6 @@
 """Keras computes our nets, where it is installed."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,12 @@ from alexnet.bench.case import Case, PeerMissing, difference
 from alexnet.bench.peers_keras import inference, training
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on torch
 @pytest.mark.parametrize("name", ["alexnet", "alexnet-2012", "keras"])
-def test_it_answers_as_ours_and_trains(name: str, case: Case) -> None:
+def test_it_answers_as_ours_and_trains(
+    name: str, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
     pytest.importorskip("keras")
     case = replace(case, net=name)
     reference = case.reference(crossing=True)
