@@ -27,7 +27,7 @@ LEVELS = {
         6: ["serve", "demo"],
         5: ["bench", "caffe", "inspection.report"],
         4: ["training", "predict", "export", "inspection"],
-        3: ["model", "parallel.replicas", "parallel.columns", "parallel.hybrid"],
+        3: ["model", "packed", "parallel.replicas", "parallel.columns", "parallel.hybrid"],
         2: ["nets", "text", "evaluation"],
         1: [
             "layers",

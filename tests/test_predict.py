@@ -8,12 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from alexnet import predict as predict_module
 from alexnet.data.augment import Preprocessing
 from alexnet.data.folder import DataError
 from alexnet.data.image import decode_file, fit_square
 from alexnet.data.statistics import compute
 from alexnet.model import Model, create
+from alexnet.packed import FullyConnected, PackedNet, pack_verified
 from alexnet.predict import BATCH_SIZE, list_pictures, predict
 from tests.conftest import MakePictures
 
@@ -110,6 +113,43 @@ def test_more_pictures_than_a_batch_keep_their_order(model: Model, pictures: Mak
     for answer in answers:
         assert answer.labels[0][0] == first[answer.source][0]
         assert answer.labels[0][1] == pytest.approx(first[answer.source][1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("count", "packed"), [(BATCH_SIZE, 0), (2 * BATCH_SIZE + 1, 1)])
+def test_the_net_is_packed_once_for_the_second_batch(
+    model: Model,
+    pictures: MakePictures,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    packed: int,
+) -> None:
+    path = next(pictures().rglob("*.jpg"))
+    made: list[nn.Module] = []
+
+    def pack(
+        net: nn.Module, x: Tensor, *, dtype: torch.dtype, fully_connected: FullyConnected
+    ) -> nn.Module:
+        made.append(pack_verified(net, x, dtype=dtype, fully_connected=fully_connected))
+        return made[-1]
+
+    monkeypatch.setattr(predict_module, "pack_verified", pack)
+    answers = list(predict(model, [str(path)] * count, top=1))
+    assert [type(each) for each in made] == [PackedNet] * packed
+    assert answers[-1].labels[0][0] == answers[0].labels[0][0]
+    assert answers[-1].labels[0][1] == pytest.approx(answers[0].labels[0][1], rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", ["bf16", "int8"])
+def test_weights_of_few_bytes_give_nearly_the_same_answers(
+    model: Model, pictures: MakePictures, weights: FullyConnected
+) -> None:
+    path = str(next(pictures().rglob("*.jpg")))
+    (exact,) = predict(model, [path])
+    (rough,) = predict(model, [path], weights=weights)
+    assert rough.labels != exact.labels
+    found = dict(rough.labels)
+    for name, p in exact.labels:
+        assert found[name] == pytest.approx(p, rel=0.1)  # 8 bits in three of eight layers
 
 
 def test_standard_input_is_one_picture(

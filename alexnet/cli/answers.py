@@ -21,7 +21,7 @@ Part = Literal["auto", "validation", "all"]
 MOST_CELLS = 20
 PREDICT_OPTIONS = (
     *("--run", "--top", "--views", "--json", "--csv"),
-    *("--device", "--precision", "--help", "--debug"),
+    *("--device", "--precision", "--weights", "--help", "--debug"),
 )
 
 
@@ -51,6 +51,7 @@ def evaluate(
     from alexnet.evaluation.evaluate import evaluate as count_errors
     from alexnet.evaluation.metrics import Counts
     from alexnet.model import open_model
+    from alexnet.predict import packed
 
     keep_pages()
     device = choose_device(machine.device)
@@ -60,8 +61,9 @@ def evaluate(
     loader = Loader(listing, batch_size=64, picture_size=size, cache_bytes=0)
     counts = Counts(model.classes)
     dtype = choose_dtype(machine.precision, device)
+    net = packed(model, dtype, machine.weights)
     batches = loader.epoch(0, seed=None)
-    count_errors(model.net, batches, model.preprocessing, counts, views=views, dtype=dtype)
+    count_errors(net, batches, model.preprocessing, counts, views=views, dtype=dtype)
     for path, reason in loader.bad.items():
         note(f"skipped {path}: {reason}")
     if as_json:
@@ -111,7 +113,8 @@ def predict(
     device = choose_device(machine.device)
     model = open_model(run, device=device)
     dtype = choose_dtype(machine.precision, device)
-    answers = list(answer(model, sources, top=top, views=views, dtype=dtype))
+    weights = machine.weights
+    answers = list(answer(model, sources, top=top, views=views, dtype=dtype, weights=weights))
     _print_answers(answers, output)
     refused = [each for each in answers if each.error]
     for each in refused:

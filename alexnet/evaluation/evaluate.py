@@ -1,6 +1,7 @@
 """Run a net over labelled pictures and count its errors."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def evaluate(
     dtype: torch.dtype = torch.float32,
 ) -> Counts:
     """Add the errors of `net` over `batches` to `counts` and return it; no picture is left out."""
-    device = next(net.parameters()).device
+    device = next(chain(net.parameters(), net.buffers())).device
     for batch in batches:
         if len(batch.labels):
             pictures = batch.pictures.to(device)

@@ -97,6 +97,18 @@ def test_ten_views_are_not_one(photos: Path, trained: Path, capsys: Capture) -> 
     assert losses[0] != losses[1]
 
 
+def test_weights_of_few_bytes_change_few_answers(
+    photos: Path, trained: Path, capsys: Capture
+) -> None:
+    same, rough = (
+        counts(capsys, trained, photos, "--part", "all", "--weights", weights)
+        for weights in ("same", "int8")
+    )
+    assert rough["loss"] != same["loss"]
+    assert rough["loss"] == pytest.approx(same["loss"], rel=0.05)
+    assert abs(rough["top1_errors"] - same["top1_errors"]) <= 3
+
+
 def test_by_default_only_what_training_held_out_is_used(
     photos: Path, trained: Path, capsys: Capture
 ) -> None:
