@@ -14,6 +14,7 @@ from alexnet.bench.case import Case
 from benchmarks.markdown import measure, precision_here, print_report
 
 BESIDE = ("torch", "compile", "onnxruntime", "openvino", "caffe:fp32")
+BESIDE_INT8 = ("onnxruntime", "openvino")
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time answers beside others.")
     parser.add_argument("--net", default="alexnet")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "int8"), default="auto")
     parser.add_argument("--input-size", type=int, default=0, help="pixels; 0 takes the net's own")
     parser.add_argument("--repeats", type=int, default=9, help="measurements of each")
     arguments = parser.parse_args()
@@ -32,7 +33,8 @@ def main() -> None:
         input_size=arguments.input_size,
         threads=torch.get_num_threads(),
     )
-    print_report(measure("infer", case, BESIDE, arguments.repeats), "inference")
+    names = BESIDE_INT8 if case.precision == "int8" else BESIDE
+    print_report(measure("infer", case, names, arguments.repeats), "inference")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 
@@ -32,7 +33,8 @@ def precision_here(name: str) -> Precision:
     if name == "auto":
         half = choose_dtype("auto", torch.device("cpu")) == torch.bfloat16
         return "bf16" if half else "fp32"
-    return "fp32" if name == "fp32" else "bf16"
+    found: Precision = next(each for each in get_args(Precision) if each == name)
+    return found
 
 
 def measure(work: Work, case: Case, names: Sequence[str], repeats: int) -> Report:

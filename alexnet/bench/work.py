@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from alexnet.bench.case import RATE, Case, Contender
 from alexnet.bench.measure import stopwatch
+from alexnet.device import choose_dtype
 from alexnet.inspection.summary import summarise
+from alexnet.packed import pack
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import at_work, gradients
 
@@ -31,11 +33,20 @@ def training(case: Case) -> Contender:
 
 
 def inference(case: Case) -> Contender:
-    """Return our answer to a batch, as `alexnet predict` computes it."""
-    net, x = case.draw_net().eval(), case.draw_pictures()
+    """Return our answer to a batch by the packed net, as `alexnet predict` computes it.
+
+    In int8 the weights of the fully connected layers have 8 bits; the convolutions run in the
+    arithmetic that suits the chip.
+    """
+    if case.precision == "int8":
+        chip = choose_dtype("auto", torch.device("cpu"))
+        net = pack(case.draw_net(), dtype=chip, fully_connected="int8")
+    else:
+        net = pack(case.draw_net(), dtype=case.dtype)
+    x = case.draw_pictures()
 
     def answer() -> Tensor:
-        return logits_of(net, x, case.dtype)
+        return logits_of(net, x, torch.float32)
 
     return Contender("ours", case.precision, stopwatch(answer), answer)
 

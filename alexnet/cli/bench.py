@@ -69,7 +69,7 @@ def train(
 def infer(
     *,
     sizes: Sizes = Sizes(),
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto",
     against: Against = None,
     repeats: Repeats = 7,
     as_json: Json = False,
@@ -79,7 +79,7 @@ def infer(
     Parameters
     ----------
     precision
-        Arithmetic; auto is bf16 where the chip has it.
+        Arithmetic; auto is bf16 where the chip has it, int8 has 8-bit weights in fc6 to fc8.
     """
     return _compare("infer", sizes, precision, (against or [], repeats), as_json)
 
@@ -179,7 +179,7 @@ def data(
 def _compare(
     kind: "Work",
     sizes: Sizes,
-    precision: Literal["auto", "fp32", "bf16"],
+    precision: Literal["auto", "fp32", "bf16", "int8"],
     how: tuple[list[str], int],
     as_json: bool,
 ) -> int:
@@ -218,14 +218,14 @@ def _compare(
         left=2,
     )
     print(f"\nmachine: {report.machine}")
-    ceilings = report.gemm_ceilings.items()
-    print("ceiling: " + ", ".join(f"{p} {flop / 1e9:,.0f} GFLOP/s" for p, flop in ceilings))
+    for name, flop in report.gemm_ceilings.items():
+        print(f"ceiling: {name} {flop / 1e9:,.0f} GFLOP/s")
     for text in report.notes:
         print(f"note: {text}")
     return 0
 
 
-def _case(sizes: Sizes, precision: Literal["auto", "fp32", "bf16"]) -> "Case":
+def _case(sizes: Sizes, precision: Literal["auto", "fp32", "bf16", "int8"]) -> "Case":
     """Return the case, after setting threads and memory as the commands that work do."""
     import torch
 
@@ -234,8 +234,10 @@ def _case(sizes: Sizes, precision: Literal["auto", "fp32", "bf16"]) -> "Case":
 
     if sizes.threads < 0:
         raise ValueError(f"threads is {sizes.threads}; it must be at least 1, or 0 for torch's")
-    half = choose_dtype(precision, torch.device("cpu")) == torch.bfloat16
-    used: Precision = "bf16" if half else "fp32"
+    used: Precision = "int8"
+    if precision != "int8":
+        half = choose_dtype(precision, torch.device("cpu")) == torch.bfloat16
+        used = "bf16" if half else "fp32"
     case = Case(
         net=sizes.net,
         batch=sizes.batch,

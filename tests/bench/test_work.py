@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from alexnet.bench import work
-from alexnet.bench.case import Case, difference
+from alexnet.bench.case import Case, Precision, difference
 from alexnet.bench.work import inference, inference_flop, training, training_flop
 
 
@@ -15,15 +15,13 @@ def test_the_papers_operations_a_picture() -> None:
     assert training_flop(case) == 4 * (6 * products - 2 * conv1)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_our_answer_is_the_nets(case: Case, precision: str) -> None:
-    chosen = case.with_precision("bf16" if precision == "bf16" else "fp32")
-    ours = inference(chosen)
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-5), ("bf16", 0.05), ("int8", 0.1)])
+def test_our_answer_is_the_nets(case: Case, precision: Precision, most: float) -> None:
+    ours = inference(case.with_precision(precision))
     assert ours.answer is not None
     answer = ours.answer()
     assert answer.dtype == torch.float32
-    found = difference(answer, case.reference(crossing=False))
-    assert found < (0.05 if precision == "bf16" else 1e-5)
+    assert difference(answer, case.reference(crossing=False)) < most
     assert ours.lap(2) > 0
 
 
