@@ -1,7 +1,6 @@
-"""Each layer alone, on the input that it has in the net: times, bytes and operations.
+"""Each call of a training step alone, on its input in the net: times, bytes, operations.
 
-The net itself may run neighbours as one; here every child runs by itself, so that the sum is an
-upper bound of the step.
+Layers that the net runs as one are timed as one: relu1+norm1+pool1.
 """
 
 import time
@@ -14,14 +13,16 @@ from torch import Tensor, nn
 from alexnet.bench.case import Case
 from alexnet.bench.measure import WARM_UPS, Timing
 from alexnet.inspection.summary import summarise
+from alexnet.layers.fused import Step, fuse, members
 from alexnet.training.step import at_work
 
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """One layer of a training step without the update."""
+    """One layer, or some that run as one, of a training step without the update."""
 
     name: str
+    """Names joined by +."""
     type: str
     forward: Timing
     backward: Timing
@@ -50,7 +51,7 @@ class LayerTimes:
 
 
 def time_layers(case: Case, *, repeats: int) -> list[LayerTimes]:
-    """Time each named child of our net, forward and backward, in the order in which they run.
+    """Time each call of our net, forward and backward, in the order in which they run.
 
     Raises: ValueError if `repeats` is below 1.
     """
@@ -58,19 +59,24 @@ def time_layers(case: Case, *, repeats: int) -> list[LayerTimes]:
         raise ValueError(f"repeats is {repeats}; it must be at least 1")
     net = at_work(case.draw_net(), case.dtype).train()
     x = case.draw_pictures().to(case.dtype)
-    figures = summarise(case.net, classes=case.classes, input_size=case.side).layers
+    summary = summarise(case.net, classes=case.classes, input_size=case.side)
+    figures = {figure.name: figure for figure in summary.layers}
+    names = {layer: name for name, layer in net.named_children()}
     rows: list[LayerTimes] = []
     first = True  # up to conv1 nobody wants the gradient of the input
-    for layer, figure in zip(net.children(), figures, strict=True):
-        laps = [_pass(layer, x, first=first) for _ in range(WARM_UPS + repeats)]
+    for step in fuse(net.children()):
+        layers = members(step)
+        own = [figures[names[layer]] for layer in layers]
+        parameters = [parameter for layer in layers for parameter in layer.parameters()]
+        laps = [_pass(step, x, parameters, first=first) for _ in range(WARM_UPS + repeats)]
         y, forward, backward = laps[-1][0], *zip(*(lap[1:] for lap in laps[WARM_UPS:]), strict=True)
-        weights = sum(parameter.nbytes for parameter in layer.parameters())
-        flop = 2 * figure.multiply_adds * case.batch
+        weights = sum(parameter.nbytes for parameter in parameters)
+        flop = 2 * sum(figure.multiply_adds for figure in own) * case.batch
         touched = x.nbytes + weights + y.nbytes
         rows.append(
             LayerTimes(
-                name=figure.name,
-                type=figure.type,
+                name="+".join(figure.name for figure in own),
+                type="+".join(figure.type for figure in own),
                 forward=Timing.of(forward),
                 backward=Timing.of(backward),
                 forward_flop=flop,
@@ -95,11 +101,13 @@ def total(rows: list[LayerTimes]) -> dict[str, float]:
     }
 
 
-def _pass(layer: nn.Module, x: Tensor, *, first: bool) -> tuple[Tensor, float, float]:
+def _pass(
+    layer: Step, x: Tensor, parameters: list[nn.Parameter], *, first: bool
+) -> tuple[Tensor, float, float]:
     """Return a layer's output, and the seconds of one forward and one backward pass."""
     leaf = x.detach().requires_grad_(not first)
     inputs = leaf.clone()  # activations work in place, which a leaf does not allow
-    wanted = [*([] if first else [leaf]), *layer.parameters()]
+    wanted = [*([] if first else [leaf]), *parameters]
     started_at = time.perf_counter()
     y = layer(inputs)
     forward = time.perf_counter() - started_at

@@ -92,7 +92,7 @@ def layers(
     repeats: Repeats = 7,
     as_json: Json = False,
 ) -> int:
-    """Time each layer alone, forward and backward, on the input that it has in the net.
+    """Time each layer, or those that run as one, forward and backward, on its input in the net.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def _print_layers(rows: list["LayerTimes"], ceiling: float, repeats: int) -> Non
         )
     )
     print_table(header, [*cells, ("sum", "", *passes)], left=2)
-    print(f"\nn = {repeats} after warm-ups; the net may run neighbouring layers as one")
+    print(f"\nn = {repeats} after warm-ups")
 
 
 def _pass(

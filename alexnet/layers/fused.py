@@ -37,11 +37,20 @@ def fuse(layers: Iterable[nn.Module]) -> Iterator[Step]:
             del remaining[:count]
 
 
+def members(step: Step) -> tuple[nn.Module, ...]:
+    """Return the layers that one call of `fuse` stands for."""
+    if isinstance(step, nn.Module):
+        return (step,)
+    assert isinstance(step, _Fused | _Strided)
+    return step.layers
+
+
 class _Fused:
     """Some layers as one call."""
 
     def __init__(self, stage: Stage, layers: tuple[nn.Module, ...]) -> None:
         self.stage = stage
+        self.layers = layers
         self.norm = next((each for each in layers if isinstance(each, LocalResponseNorm)), None)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -59,6 +68,7 @@ class _Strided:
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         self.convolution = convolution
+        self.layers = (convolution,)
 
     def __call__(self, x: Tensor) -> Tensor:
         layer = self.convolution

@@ -13,7 +13,6 @@ from alexnet.native import library
 from alexnet.native.operators import DEFINITIONS
 from alexnet.native.stages import Values, Windows
 
-
 DEFINITIONS.define(
     "cut(Tensor pictures, Tensor top, Tensor left, Tensor flip, Tensor? mean, Tensor? shift, "
     "float divide_by, int size, ScalarType dtype) -> Tensor"

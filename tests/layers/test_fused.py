@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from alexnet.layers.fused import fuse
+from alexnet.layers.fused import fuse, members
 from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
 from alexnet.nets import NETS
 
@@ -69,6 +69,12 @@ def test_a_layer_with_a_hook_stays_alone_and_its_hook_is_called() -> None:
 def test_channels_that_do_not_fall_into_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="5 channels do not fall into 2 columns"):
         run([LocalResponseNorm(columns=2), nn.MaxPool2d(3, 2)], draw(1, 5, 7, 7))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_layer_belongs_to_one_call(name: str) -> None:
+    net = NETS[name].build(classes=3, input_size=NETS[name].smallest_input())
+    assert [layer for step in fuse(net.children()) for layer in members(step)] == [*net.children()]
 
 
 @pytest.mark.parametrize("name", NETS)

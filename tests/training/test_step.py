@@ -80,7 +80,8 @@ def test_bfloat16_gradients_are_near_those_of_float32() -> None:
     # 8 bits in each of some twenty roundings on the way
     torch.testing.assert_close(rough_loss, loss, rtol=0.02, atol=0.02)
     for exact, rough in zip(net.parameters(), worker.parameters(), strict=True):
-        assert exact.grad is not None and rough.grad is not None
+        assert exact.grad is not None
+        assert rough.grad is not None
         difference = (exact.grad - rough.grad.float()).norm() / exact.grad.norm()
         assert difference < 0.25  # some windows of the pools have another winner
 
