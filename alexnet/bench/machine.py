@@ -11,6 +11,8 @@ import torch
 
 GEMM_SIZES = (1024, 2048, 4096)
 GEMM_RUNS = 5
+COPIED_BYTES = 256 * 2**20
+COPIES = 5
 GEMM_SECONDS = 1.0
 """A product that is expected to take longer is not tried: smaller ones have reached the ceiling."""
 
@@ -46,6 +48,21 @@ def gemm_ceiling(dtype: torch.dtype) -> float:
         least = min(_seconds(a, out) for _ in range(GEMM_RUNS))
         best, expected = max(best, 2 * n**3 / least), 8 * least
     return best
+
+
+def memory_bandwidth() -> float:
+    """Return how fast torch copies memory that no cache holds, in bytes per second.
+
+    Bytes read and bytes written both count, the best of five copies into memory in use.
+    """
+    a = torch.ones(COPIED_BYTES, dtype=torch.uint8)
+    b = torch.ones_like(a)
+    seconds = []
+    for _ in range(COPIES):
+        started_at = time.perf_counter()
+        b.copy_(a)
+        seconds.append(time.perf_counter() - started_at)
+    return 2 * COPIED_BYTES / min(seconds)
 
 
 def peak_memory_bytes() -> int:

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from alexnet.bench import machine
-from alexnet.bench.machine import describe_machine, gemm_ceiling, peak_memory_bytes
+from alexnet.bench.machine import (
+    describe_machine,
+    gemm_ceiling,
+    memory_bandwidth,
+    peak_memory_bytes,
+)
 
 
 def test_the_line_names_cores_threads_and_versions() -> None:
@@ -36,6 +41,16 @@ def test_a_product_that_would_take_too_long_is_not_tried(monkeypatch: pytest.Mon
     monkeypatch.setattr(machine, "_seconds", seconds)
     assert gemm_ceiling(torch.bfloat16) == 2 * 8**3
     assert set(sizes) == {8}
+
+
+def test_the_bandwidth_counts_bytes_read_and_written_in_the_best_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([0.0, 4.0, 10.0, 12.0, 20.0, 23.0])
+    monkeypatch.setattr(machine, "COPIED_BYTES", 1000)
+    monkeypatch.setattr(machine, "COPIES", 3)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))
+    assert memory_bandwidth() == 2 * 1000 / 2.0
 
 
 def test_the_peak_holds_what_was_held_and_never_falls() -> None:
