@@ -27,7 +27,7 @@ format: .venv/ready  ## put every file into the house format
 	.venv/bin/ruff format .
 
 bench: .venv/ready  ## print the rows of docs/RESULTS.md again
-	@set -e; for name in initial_signal response_norm training_step \
+	@set -e; for name in initial_signal kernels training_step \
 	    "training_step --net torchvision" "training_step --precision fp32" \
 	    inference "inference --batch 1" "inference --batch 1 --precision int8" growth; do \
 	  echo; .venv/bin/python -m benchmarks.$$name; \
