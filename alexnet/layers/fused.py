@@ -9,6 +9,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from alexnet.layers.convolution import convolution
 from alexnet.layers.response_norm import LocalResponseNorm
 from alexnet.layers.space_to_depth import MOST_CHANNELS, space_to_depth_convolution
 from alexnet.native.library import has_matrix_units
@@ -22,16 +23,16 @@ def fuse(layers: Iterable[nn.Module]) -> Iterator[Step]:
     """Yield what to call, in order, instead of the layers one by one.
 
     ReLU, response norm, ReLU, max pool, ReLU: any run of these that holds a norm or a pool becomes
-    one call. A ReLU before a pool is applied after it, to a quarter of the elements. A strided
-    convolution of a picture's few channels takes the matrix units where there are any. Layers with
-    hooks stay alone, so that the hooks see what they were set for.
+    one call. A ReLU before a pool is applied after it, to a quarter of the elements. Convolutions
+    take the quickest way to the same sums. Layers with hooks stay alone, so that the hooks see what
+    they were set for.
     """
     remaining = list(layers)
     while remaining:
         stage, count = _match(remaining)
         if stage is None:
             layer = remaining.pop(0)
-            yield _Strided(layer) if _is_strided(layer) else layer
+            yield _Convolution(layer) if _is_plain(layer) else layer
         else:
             yield _Fused(stage, tuple(remaining[:count]))
             del remaining[:count]
@@ -41,7 +42,7 @@ def members(step: Step) -> tuple[nn.Module, ...]:
     """Return the layers that one call of `fuse` stands for."""
     if isinstance(step, nn.Module):
         return (step,)
-    assert isinstance(step, _Fused | _Strided)
+    assert isinstance(step, _Fused | _Convolution)
     return step.layers
 
 
@@ -59,35 +60,37 @@ class _Fused:
         return norm_pool(x, self.stage)
 
 
-class _Strided:
-    """The first convolution, in bfloat16 by way of blocks where that fills the matrix units.
+class _Convolution:
+    """A convolution by the quickest way to the same sums.
 
-    There its weight gradient takes a third of the time; in float32 on vector units it took 1.4
-    times as long, so that one stays as it is.
+    The first one in bfloat16 goes by way of blocks where that fills the matrix units: its weight
+    gradient takes a third of the time there. In float32 on vector units blocks took 1.4 times as
+    long, so that one stays as it is.
     """
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        self.convolution = convolution
-        self.layers = (convolution,)
+    def __init__(self, layer: nn.Conv2d) -> None:
+        self.layers = (layer,)
 
     def __call__(self, x: Tensor) -> Tensor:
-        layer = self.convolution
-        if x.dtype != torch.bfloat16 or x.is_cuda or not has_matrix_units():
-            y: Tensor = layer(x)
-            return y
-        assert isinstance(layer.padding[0], int)
-        return space_to_depth_convolution(
-            x, layer.weight, layer.bias, stride=layer.stride[0], padding=layer.padding[0]
-        )
+        (layer,) = self.layers
+        padding, stride = layer.padding[0], layer.stride[0]
+        assert isinstance(padding, int)
+        if stride == 1:
+            return convolution(x, layer.weight, layer.bias, padding=padding, groups=layer.groups)
+        few = layer.in_channels <= MOST_CHANNELS and layer.groups == 1
+        if few and x.dtype == torch.bfloat16 and x.device.type == "cpu" and has_matrix_units():
+            return space_to_depth_convolution(
+                x, layer.weight, layer.bias, stride=stride, padding=padding
+            )
+        y: Tensor = layer(x)
+        return y
 
 
-def _is_strided(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Return whether a layer is a convolution that `_Strided` can take over."""
+def _is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Return whether a layer is a convolution that `_Convolution` can take over."""
     return (
         type(layer) is nn.Conv2d
-        and layer.in_channels <= MOST_CHANNELS
-        and layer.groups == 1
-        and layer.stride[0] == layer.stride[1] > 1
+        and layer.stride[0] == layer.stride[1]
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"
         and not isinstance(layer.padding, str)

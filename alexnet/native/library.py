@@ -30,6 +30,7 @@ KERNELS = {
     "linear_float32": 6,
     "linear_bfloat16": 6,
     "linear_int8": 6,
+    "weight_gradient": 4,
 }
 """Number of arguments of each kernel; all are pointers."""
 Kernels = dict[str, Callable[..., None]]
@@ -65,6 +66,15 @@ class Cut(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("n", "h", "w", "size")),
         ("divide_by", ctypes.c_float),
+    )
+
+
+class WeightGradient(ctypes.Structure):
+    """`struct WeightGradient` of weight_gradient.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "h", "w", "c", "k", "out_h", "out_w")),
+        *((name, ctypes.c_int64) for name in ("size_h", "size_w", "padding", "groups")),
     )
 
 

@@ -94,6 +94,15 @@ INLINE Floats load(const int8_t* from) {
   return __builtin_convertvector(widen(bytes), Floats);
 }
 
+INLINE float value(float number) { return number; }
+
+INLINE float value(bfloat16 number) {
+  uint32_t bits = uint32_t(number.bits) << 16;
+  float result;
+  memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
 INLINE void store(float* to, Floats floats) { memcpy(to, &floats, sizeof floats); }
 
 INLINE void store(bfloat16* to, Floats floats) {
