@@ -27,14 +27,29 @@ def print_run(folder: Path) -> None:
     )
     speeds = sorted(line["images_per_second"] for line in training)
     print(f"\nImages per second, median of {len(speeds)} reports: {speeds[len(speeds) // 2]}\n")
-    print("| epoch | update | rate | validation top-1 | top-1 errors | top-5 errors | pictures |")
-    print("|--:|--:|--:|--:|--:|--:|--:|")
+    print("Minutes are those of training; decoding the set once and the validations add to them.\n")
+    print(
+        "| minutes | epoch | update | rate | val. top-1 | top-1 errors | top-5 errors | pictures |"
+    )
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
     for line in validations:
+        minutes = minutes_until(line["step"], training, recipe.batch)
         rate = next((t["lr"] for t in reversed(training) if t["step"] <= line["step"]), 0.0)
         print(
-            f"| {line['epoch']:g} | {line['step']} | {rate:.2g} | {1 - line['top1_error']:.2%} "
-            f"| {line['top1_errors']} | {line['top5_errors']} | {line['pictures']} |"
+            f"| {minutes:.1f} | {line['epoch']:g} | {line['step']} | {rate:.2g} "
+            f"| {1 - line['top1_error']:.2%} | {line['top1_errors']} | {line['top5_errors']} | {line['pictures']} |"
         )
+
+
+def minutes_until(step: int, training: list[dict[str, Any]], batch: int) -> float:
+    """Return the minutes of training up to an update, from the speeds that were reported."""
+    minutes, before = 0.0, 0
+    for line in training:
+        if line["step"] <= step:
+            pictures = (line["step"] - before) * batch
+            minutes += pictures / line["images_per_second"] / 60
+            before = line["step"]
+    return minutes
 
 
 def draw_curves(folder: Path, picture: Path) -> None:
