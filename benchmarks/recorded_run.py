@@ -35,9 +35,10 @@ def print_run(folder: Path) -> None:
     for line in validations:
         minutes = minutes_until(line["step"], training, recipe.batch)
         rate = next((t["lr"] for t in reversed(training) if t["step"] <= line["step"]), 0.0)
+        errors = f"{line['top1_errors']} | {line['top5_errors']} | {line['pictures']}"
         print(
             f"| {minutes:.1f} | {line['epoch']:g} | {line['step']} | {rate:.2g} "
-            f"| {1 - line['top1_error']:.2%} | {line['top1_errors']} | {line['top5_errors']} | {line['pictures']} |"
+            f"| {1 - line['top1_error']:.2%} | {errors} |"
         )
 
 
