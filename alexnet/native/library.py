@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 PATHS = ("avx512", "avx2", "portable")
 """The compiled forms, the widest first."""
+TRITON = find_spec("triton") is not None
+"""Whether there are kernels for CUDA: Triton comes with torch's CUDA builds on Linux."""
 CHOICE = "ALEXNET_KERNELS"
 """Environment variable that names one of PATHS, or "torch" for none."""
 

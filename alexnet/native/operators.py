@@ -79,7 +79,7 @@ def _serves(x: Tensor, norm: Norm | None, pool: Pool | None) -> bool:
         return False
     if x.device.type == "cpu":
         return library.library() is not None
-    return x.device.type == "cuda"
+    return x.device.type == "cuda" and library.TRITON
 
 
 def _flatten(stage: Stage) -> tuple[bool, list[int], list[float], list[int], bool]:

@@ -39,7 +39,10 @@ def cut(
                 f"a window of {size} pixels at {name} {low if low < 0 else high} leaves its "
                 f"picture of {limit}; move it or make it smaller"
             )
-    out: Tensor = torch.ops.alexnet.cut(pictures, *windows, *values, size, dtype)
+    top, left, flip = (each.contiguous() for each in windows)  # the kernel reads them in a row
+    out: Tensor = torch.ops.alexnet.cut(
+        pictures, top.long(), left.long(), flip.bool(), *values, size, dtype
+    )
     return out.permute(0, 3, 1, 2)
 
 
@@ -74,13 +77,13 @@ def _cut(
     n, h, w, _ = pictures.shape
     windows, values = Windows(top, left, flip), Values(mean, shift, divide_by)
     pictures = pictures.contiguous()
-    if pictures.is_cuda:
+    if pictures.is_cuda and library.TRITON:
         from alexnet.native import triton_kernels
 
         out = pictures.new_empty((n, size, size, 3), dtype=dtype)
         triton_kernels.cut(pictures, windows, values, out)
         return out
-    if dtype not in library.TYPES or library.library() is None:
+    if pictures.is_cuda or dtype not in library.TYPES or library.library() is None:
         return _cut_twin(pictures, windows, values, size=size).to(dtype)
     out = pictures.new_empty((n, size, size, 3), dtype=dtype)
     described = library.Cut(n, h, w, size, divide_by)
@@ -105,11 +108,11 @@ def _update(
     weights: Tensor, velocities: Tensor, gradients: Tensor, copies: Tensor | None, *factors: float
 ) -> None:
     momentum, rate, decay = factors
-    if weights.is_cuda:
+    if weights.is_cuda and library.TRITON:
         from alexnet.native import triton_kernels
 
         triton_kernels.update(weights, velocities, gradients, copies, factors)
-    elif weights.dtype != torch.float32 or library.library() is None:
+    elif not _has_kernel(weights, gradients):
         step = gradients.to(weights.dtype).add(weights, alpha=decay)
         weights.sub_(velocities.mul_(momentum).add_(step, alpha=rate))
         if copies is not None:
@@ -118,6 +121,11 @@ def _update(
         described = library.Update(weights.numel(), *factors)
         tensors = weights, velocities, gradients, copies
         library.run("update", described, *tensors, form=gradients.dtype)
+
+
+def _has_kernel(weights: Tensor, gradients: Tensor) -> bool:
+    typed = weights.dtype == torch.float32 and gradients.dtype in library.TYPES
+    return typed and not weights.is_cuda and library.library() is not None
 
 
 def _register() -> None:

@@ -62,6 +62,15 @@ def test_windows_equal_numpys(
     np.testing.assert_allclose(out.double(), oracle(x, where, values, size), rtol=rtol, atol=atol)
 
 
+def test_windows_may_lie_apart_in_memory() -> None:
+    x, where = pictures(4), windows(4, 9)
+    apart = Windows(*(torch.stack([each, each], 1)[:, 0] for each in where))
+    assert not apart.top.is_contiguous()
+    values = Values(None, None, 1.0)
+    expected = training.cut(x, where, values, size=9, dtype=torch.float32)
+    assert torch.equal(training.cut(x, apart, values, size=9, dtype=torch.float32), expected)
+
+
 def test_windows_are_bit_for_bit_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     x, where = pictures(4), windows(4, 9)
     values = Values(torch.rand(SIDE, SIDE, 3) * 255, torch.randn(4, 3), 3.7)
