@@ -108,8 +108,8 @@ void normalise(const NormPool& op, const T* x, U* b, int64_t pixels, Scratch& sc
 }
 
 // dx = g * s ** -beta - 2 * alpha * beta * a * sum(g * a * s ** (-beta - 1)), masked by the ReLU
-template <int WINDOW, typename T>
-void normalise_backward(const NormPool& op, const float* g, const T* x, T* dx, int64_t pixels,
+template <int WINDOW, typename G, typename T>
+void normalise_backward(const NormPool& op, const G* g, const T* x, T* dx, int64_t pixels,
                         Scratch& scratch) {
   Padded &squares = scratch.squares, &products = scratch.products;
   const int64_t width = squares.width, window = op.below + 1 + op.above;
@@ -117,7 +117,7 @@ void normalise_backward(const NormPool& op, const float* g, const T* x, T* dx, i
   for (int64_t begin = 0; begin < pixels; begin += scratch.pixels) {
     const int64_t some = std::min(scratch.pixels, pixels - begin);
     const T* from = x + begin * op.c;
-    const float* gradient = g + begin * op.c;
+    const G* gradient = g + begin * op.c;
     T* to = dx + begin * op.c;
     square(op, from, some, squares);
     for (int64_t p = 0; p < some; ++p)
@@ -319,11 +319,11 @@ void backward(const NormPool& op, const T* dy, const T* x, const uint8_t* winner
     for (int64_t n = 0; n < op.n; ++n)
       for (int64_t h = 0; h < op.h; ++h) {
         const int64_t at = (n * op.h + h) * line;
-        if (op.size)
-          unpool_row(op, dy + n * out_image, winners + n * out_image, h, g.data());
-        else
-          for (int64_t i = 0; i < line; i += LANES)
-            store(g.data() + i, load(dy + at + i, line - i), line - i);
+        if (!op.size) {
+          normalise_backward<WINDOW>(op, dy + at, x + at, dx + at, op.w, scratch);
+          continue;
+        }
+        unpool_row(op, dy + n * out_image, winners + n * out_image, h, g.data());
         if (op.power)
           normalise_backward<WINDOW>(op, g.data(), x + at, dx + at, op.w, scratch);
         else

@@ -149,9 +149,17 @@ INLINE Floats relu(Floats x) { return x < 0 ? Floats{} : x; }
 
 INLINE int64_t round_up(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
-// s ** -1/4 for s > 0, to 1e-7: a guess (3 % off) from the exponent's bits, then two steps of
+// s ** -1/4 for s > 0, to 1e-7.
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// On Zen 3 a quarter faster than what follows, since these do not wait for the multipliers.
+INLINE Floats inverse_fourth_root(Floats s) {
+  return 1 / (Floats)_mm256_sqrt_ps(_mm256_sqrt_ps((__m256)s));
+}
+#else
+// With 16 lanes a root or a division takes about 20 cycles, all of this fewer: a guess from the
+// exponent's bits (3 % off), then two steps of
 //   e = 1 - s * r**4,   r <- r * (1 + e / 4 + 5 * e**2 / 32)
-// which leave a third, then all, of the digits. Square roots and a division take twice as long.
+// which leave a third, then all, of the digits.
 INLINE Floats inverse_fourth_root(Floats s) {
   s = s > 3e38f ? all(3e38f) : s;
   Floats r = (Floats)(0x4f586000 - ((Words)s >> 2));
@@ -162,6 +170,7 @@ INLINE Floats inverse_fourth_root(Floats s) {
   }
   return r;
 }
+#endif
 
 // r ** power for a power of 1 to 4.
 INLINE Floats to_power(Floats r, int64_t power) {
