@@ -50,7 +50,8 @@ def print_report(report: Report, title: str) -> None:
     case = report.case
     ceilings = ", ".join(f"{p} {flop / 1e9:,.0f}" for p, flop in report.gemm_ceilings.items())
     memory = report.row(OURS).peak_memory_mib or 0
-    print(f"{report.machine}; GEMM ceiling {ceilings} GFLOP/s; ours alone held {memory:,.0f} MiB\n")
+    limit = f"GEMM ceiling {ceilings} GFLOP/s; " if ceilings else ""
+    print(f"{report.machine}; {limit}ours alone held {memory:,.0f} MiB\n")
     print(HEADER)
     for row in report.rows:
         share, away = row.share_of_gemm_ceiling, row.difference

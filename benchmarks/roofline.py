@@ -24,6 +24,8 @@ from alexnet.bench.machine import describe_machine, gemm_ceiling, memory_bandwid
 from alexnet.device import keep_pages
 from benchmarks.markdown import precision_here
 
+LEAST_SHARE = 0.005
+
 
 class Point(NamedTuple):
     """One pass of one layer."""
@@ -40,10 +42,13 @@ class Point(NamedTuple):
 
 
 def print_table(points: list[Point], ceiling: float, bandwidth: float) -> None:
-    """Print a row for each pass of each layer and one for all."""
+    """Print a row for each pass of each layer that takes 0.5 % of the time, and one for all."""
+    whole = sum(point.seconds for point in points)
     print("| layer | pass | ms | GFLOP | MB | GFLOP/s | GB/s | bound by | of the bound |")
     print("|---|---|--:|--:|--:|--:|--:|---|--:|")
     for point in points:
+        if point.seconds < LEAST_SHARE * whole:
+            continue
         least = point.least_seconds(ceiling, bandwidth)
         rate = f"{point.flop / point.seconds / 1e9:.0f}" if point.flop else ""
         print(
@@ -53,56 +58,44 @@ def print_table(points: list[Point], ceiling: float, bandwidth: float) -> None:
             f"| {'arithmetic' if least > point.size / bandwidth else 'memory'} "
             f"| {least / point.seconds:.0%} |"
         )
-    whole = sum(point.seconds for point in points)
     least = sum(point.least_seconds(ceiling, bandwidth) for point in points)
     print(f"| all | | {whole * 1e3:.1f} | | | | | | {least / whole:.0%} |")
 
 
 def draw(points: list[Point], ceiling: float, bandwidth: float, picture: Path) -> None:
-    """Draw operations per byte against operations per second, both logarithmic."""
+    """Draw a bar for the time of each pass and a mark where the machine's limit lies."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 4.5), constrained_layout=True)
-    knee = ceiling / bandwidth
-    left, right = 1.0, 1000.0
-    axes.plot(
-        [left, knee, right],
-        [left * bandwidth / 1e9, ceiling / 1e9, ceiling / 1e9],
-        color="#444444",
-        label=f"machine: {ceiling / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.0f} GB/s",
-    )
-    for direction, marker, colour in (("forward", "o", "#0072b2"), ("backward", "s", "#d55e00")):
-        own = [point for point in points if point.direction == direction and point.flop]
-        axes.plot(
-            [point.flop / point.size for point in own],
-            [point.flop / point.seconds / 1e9 for point in own],
-            marker,
+    whole = sum(point.seconds for point in points)
+    shown = [point for point in points if point.seconds >= LEAST_SHARE * whole][::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.27 * len(shown) + 1), constrained_layout=True)
+    colours = {"forward": "#0072b2", "backward": "#d55e00"}
+    for direction, colour in colours.items():
+        own = [(row, p) for row, p in enumerate(shown) if p.direction == direction]
+        axes.barh(
+            [row for row, _ in own],
+            [p.seconds * 1e3 for _, p in own],
             color=colour,
             label=direction,
         )
-        below = direction == "backward"
-        for point in own:
-            axes.annotate(
-                point.name,
-                (point.flop / point.size, point.flop / point.seconds / 1e9),
-                textcoords="offset points",
-                xytext=(6, -11 if below else 5),
-                fontsize=8,
-                color=colour,
-            )
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlim=(left, right),
-        xlabel="operations per byte",
-        ylabel="GFLOP/s",
+    axes.plot(
+        [p.least_seconds(ceiling, bandwidth) * 1e3 for p in shown],
+        range(len(shown)),
+        linestyle="none",
+        marker="|",
+        markersize=13,
+        markeredgewidth=2.5,
+        color="black",
+        label=f"limit: {ceiling / 1e9:.0f} GFLOP/s or {bandwidth / 1e9:.0f} GB/s",
     )
-    axes.grid(alpha=0.3, which="both")
+    axes.set_yticks(range(len(shown)), [p.name for p in shown], fontsize=8)
+    axes.set(xlabel="milliseconds", xlim=(0, None), ylim=(-0.7, len(shown) - 0.3))
+    axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False)
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110)
 
