@@ -34,7 +34,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
         DIGITS,
         net="tiny",
         picture_size=72,
-        epochs=8,
+        epochs=12,
         batch=8,
         lr=0.01,
         device="cpu",
@@ -49,8 +49,7 @@ def test_it_trains_tests_and_predicts(tmp_path: Path) -> None:
     counts, answers = demo.run_demo(tmp_path / "demo")
     assert counts.classes == tuple("0123456789")
     assert counts.confusion.sum(1).tolist() == [6] * 10
-    # Chance leaves 54 of 60 wrong, with a deviation of 2.3; so few steps leave about half.
-    assert counts.top1_errors < 40
+    assert counts.top1_errors < 30  # chance leaves 54 of 60 wrong
     assert len(answers) == demo.SHOWN
     for digit, answer in enumerate(answers):
         assert Path(answer.source).parent == tmp_path / "demo" / "digits" / "val" / str(digit)
