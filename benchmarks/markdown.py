@@ -1,5 +1,6 @@
 """Comparisons as Markdown tables, for docs/RESULTS.md."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import get_args
@@ -35,6 +36,27 @@ def precision_here(name: str) -> Precision:
         return "bf16" if half else "fp32"
     found: Precision = next(each for each in get_args(Precision) if each == name)
     return found
+
+
+def parse_case(
+    description: str, *, batch: int, precisions: Sequence[str], repeats: int
+) -> tuple[Case, int]:
+    """Return the case and the repeats that the command line names; the others are defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--net", default="alexnet")
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--precision", choices=("auto", *precisions), default="auto")
+    parser.add_argument("--input-size", type=int, default=0, help="pixels; 0 takes the net's own")
+    parser.add_argument("--repeats", type=int, default=repeats, help="measurements of each")
+    arguments = parser.parse_args()
+    case = Case(
+        net=arguments.net,
+        batch=arguments.batch,
+        precision=precision_here(arguments.precision),
+        input_size=arguments.input_size,
+        threads=torch.get_num_threads(),
+    )
+    return case, arguments.repeats
 
 
 def measure(work: Work, case: Case, names: Sequence[str], repeats: int) -> Report:
