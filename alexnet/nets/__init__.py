@@ -2,9 +2,9 @@
 
 from alexnet.nearest import nearest
 from alexnet.nets import variants
-from alexnet.nets.alexnet import Variant
+from alexnet.nets.chain import Architecture
 
-NETS: dict[str, Variant] = {
+NETS: dict[str, Architecture] = {
     "alexnet": variants.ALEXNET,
     "alexnet-2012": variants.ALEXNET_2012,
     "alexnet-2012-half": variants.ALEXNET_2012_HALF,
@@ -17,7 +17,7 @@ NETS: dict[str, Variant] = {
 }
 
 
-def find(name: str) -> Variant:
+def find(name: str) -> Architecture:
     """Return the net of that name.
 
     Raises: ValueError if there is none; the message gives the nearest name and all of them.

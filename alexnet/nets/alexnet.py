@@ -13,18 +13,16 @@ One module serves all of them; a frozen `Variant` holds everything in which they
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from alexnet.layers.dropout import Dropout
-from alexnet.layers.fused import fuse
 from alexnet.layers.padding import PadToStride
 from alexnet.layers.response_norm import Convention, LocalResponseNorm, WithinChannelNorm
-from alexnet.nearest import nearest
+from alexnet.nets.chain import Chain
 
 Step = Literal["activation", "norm", "spatial_norm", "pool"]
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -88,6 +86,8 @@ class Variant:
     """Constant of the initial biases, conv1 to fc8."""
     published: tuple[int, int, int] | None = None
     """Published parameters, neurons and multiply-adds, at 1,000 classes and `input_size`."""
+    published_classes: ClassVar[int] = 1000
+    channels: ClassVar[int] = 3
     notes: tuple[str, ...] = ()
     """What a reader who compares the figures with the source should know."""
 
@@ -131,11 +131,11 @@ class Variant:
         return size
 
 
-class AlexNet(nn.Module):
+class AlexNet(Chain):
     """Five convolutional and three fully connected layers (section 3.5).
 
     Children carry the paper's names (conv1, norm1, pool1, ..., fc8) and stand in the order in which
-    they run: a loop over `named_children()` is the whole forward pass, and `fuse` makes it quick.
+    they run.
 
     Raises: ValueError if `classes` < 1 or `input_size` leaves no pixel at pool5.
     """
@@ -220,40 +220,6 @@ class AlexNet(nn.Module):
                 self.add_module(f"drop{number}", dropout)
             features = variant.fc_units
         self.fc8 = nn.Linear(features, self.classes)
-
-    def forward(self, x: Tensor, *, upto: str | None = None) -> Tensor:
-        """Return the logits, or the activation of the layer named `upto`.
-
-        Shapes:  x (N, 3, H, W) -> (N, classes), or the shape of that layer's output.
-        Raises:  ValueError if no layer is called `upto`.
-        """
-        if upto is not None:
-            return self.activations(x, (upto,))[upto]
-        for step in fuse(self.children()):
-            x = step(x)
-        return x
-
-    def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Return the outputs of the named layers; computes no layer past the last of them.
-
-        Shapes:  x (N, 3, H, W) -> {name: output of that layer}.
-        Raises:  ValueError if the net has no layer of one of these names.
-        """
-        known = [name for name, _ in self.named_children()]
-        for name in names:
-            if name not in known:
-                raise ValueError(
-                    f"no layer is called {name!r}{nearest(name, known)}; "
-                    f"the layers are {', '.join(known)}"
-                )
-        kept: dict[str, Tensor] = {}
-        for name, layer in self.named_children():
-            if len(kept) == len(set(names)):
-                break
-            x = layer(x)
-            if name in names:
-                kept[name] = x.clone()  # the activation that follows works in place
-        return kept
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:

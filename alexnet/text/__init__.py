@@ -1,0 +1,1 @@
+"""Nets as text: Caffe's prototxt and caffemodel."""
