@@ -1,0 +1,150 @@
+"""The layers of a wired net: built without memory, their shapes found, then given memory.
+
+Source: BVLC Caffe, src/caffe/net.cpp: Init, AppendParam. There a blob may be shared among shapes of
+equal size (share_mode PERMISSIVE); here the shapes must be equal.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from alexnet.text.kind import Phase, Setting, Shape, Source, blobs
+from alexnet.text.message import Message, TextError
+from alexnet.text.wiring import Node, Wiring
+
+MOST_ELEMENTS = 2**31 - 1
+"""The most elements of a blob, as in the original."""
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """A blob that a solver updates, and how fast."""
+
+    layer: str
+    index: int
+    """Its place among the layer's blobs."""
+    tensor: Tensor
+    lr_mult: float
+    decay_mult: float
+
+
+def build(wiring: Wiring, phase: Phase) -> tuple[list[nn.Module], list[Shape]]:
+    """Build all layers on the meta device and return them with the shapes of all values.
+
+    Raises: TextError for a layer that does not fit its bottoms or has too large a blob.
+    """
+    modules: list[nn.Module] = []
+    values: list[Tensor] = []
+    with torch.device("meta"), torch.no_grad():
+        for node in wiring.nodes:
+            bottoms = [values[v] for v in node.bottoms]
+            shapes = tuple(tuple(b.shape) for b in bottoms)
+            try:
+                module = node.kind.build(Setting(node.record, shapes, phase))
+                module.train(phase == "TRAIN")
+                if isinstance(module, Source):
+                    tops = tuple(torch.empty(shape) for shape in module.shapes)
+                else:
+                    tops = as_tuple(module(*bottoms))
+            except TextError:
+                raise
+            except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+                reason = str(error).splitlines()[0]
+                raise node.record.refuse(f"does not fit its bottoms {shapes}: {reason}") from None
+            if len(tops) != len(node.tops):
+                raise node.record.refuse(f"makes {len(tops)} blobs and names {len(node.tops)} tops")
+            for tensor in [*tops, *blobs(module)]:
+                _check_size(node.record, tuple(tensor.shape))
+            modules.append(module)
+            values.extend(tops)
+    return modules, [tuple(value.shape) for value in values]
+
+
+def _check_size(record: Message, shape: Shape) -> None:
+    count = 1
+    for side in shape:
+        count *= side
+    if count > MOST_ELEMENTS:
+        text = " x ".join(map(str, shape))
+        raise record.refuse(f"a blob of {text} has {count:,} elements; at most {MOST_ELEMENTS:,}")
+
+
+def share(nodes: Sequence[Node], modules: Sequence[nn.Module]) -> list[Learnable]:
+    """Make blobs of one name one blob, and list what a solver updates, each once.
+
+    Raises: TextError for shared blobs of different shapes or factors.
+    """
+    owners: dict[str, tuple[Learnable, Message]] = {}
+    found: list[Learnable] = []
+    for node, module in zip(nodes, modules, strict=True):
+        specs: list[Message] = node.record["param"]
+        own = blobs(module)
+        if len(specs) > len(own):
+            raise node.record.refuse(
+                f"has {len(specs)} param entries for {len(own)} blobs; give at most one for each"
+            )
+        for index, (name, blob) in enumerate(zip(list(module.state_dict()), own, strict=True)):
+            spec = specs[index] if index < len(specs) else Message("ParamSpec")
+            learns = isinstance(blob, nn.Parameter)
+            rate = float(spec["lr_mult"]) if learns else 0.0
+            each = Learnable(node.name, index, blob, rate, float(spec["decay_mult"]))
+            key = spec["name"]
+            if key and key in owners:
+                owner, first = owners[key]
+                _check_shared(node.record, spec, each, owner, first)
+                place, _, leaf = name.rpartition(".")
+                module.get_submodule(place).register_parameter(leaf, owner.tensor)  # type: ignore[arg-type]
+                continue
+            if key:
+                owners[key] = each, spec
+            found.append(each)
+    return found
+
+
+def _check_shared(
+    record: Message, spec: Message, each: Learnable, owner: Learnable, first: Message
+) -> None:
+    wanted, given = tuple(owner.tensor.shape), tuple(each.tensor.shape)
+    name = spec["name"]
+    if wanted != given:
+        raise record.refuse(
+            f"shares the blob {name!r} of layer {owner.layer!r}, whose shape is {wanted}, with a "
+            f"blob of shape {given}; both must have one shape"
+        )
+    for field in ("lr_mult", "decay_mult"):
+        if field in spec and field in first and spec[field] != first[field]:
+            raise record.refuse(
+                f"shares the blob {name!r} of layer {owner.layer!r} with another {field}: "
+                f"{spec[field]:g} and {first[field]:g}"
+            )
+
+
+def materialise(net: nn.Module) -> None:
+    """Give every blob of a net on the meta device memory; what is shared stays shared."""
+    made: dict[int, nn.Parameter] = {}
+    for module in net.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) not in made:
+                order = torch.channels_last if parameter.dim() == 4 else torch.contiguous_format
+                memory = torch.empty(parameter.shape, memory_format=order)
+                made[id(parameter)] = nn.Parameter(memory, requires_grad=parameter.requires_grad)
+                made[id(made[id(parameter)])] = made[id(parameter)]
+            module.register_parameter(name, made[id(parameter)])
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if buffer.is_meta:
+                module._buffers[name] = torch.zeros(buffer.shape)
+
+
+def present(learnable: Learnable, layers: Mapping[str, nn.Module]) -> Learnable:
+    """Return the entry with the blob that has memory now; a rate of 0 needs no gradient."""
+    tensor = blobs(layers[learnable.layer])[learnable.index]
+    if isinstance(tensor, nn.Parameter):
+        tensor.requires_grad_(learnable.lr_mult != 0)
+    return replace(learnable, tensor=tensor)
+
+
+def as_tuple(tops: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return what a layer made as a tuple."""
+    return (tops,) if isinstance(tops, Tensor) else tuple(tops)

@@ -1,0 +1,295 @@
+"""A net of Caffe's as an `nn.Module`: any directed graph of layers that a prototxt describes.
+
+Source: BVLC Caffe, src/caffe/net.cpp. What differs: no memory is taken before the shapes of all
+blobs are known and found to fit; layers in a row run as one where `alexnet.layers.fused` can.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from alexnet.layers.fused import fuse
+from alexnet.nearest import nearest
+from alexnet.text.assembly import Learnable, as_tuple, build, materialise, present, share
+from alexnet.text.blobs import make_blob
+from alexnet.text.fillers import fill
+from alexnet.text.kind import Phase, Shape, Source, blobs
+from alexnet.text.kinds import KINDS
+from alexnet.text.message import Message
+from alexnet.text.rules import filter_net
+from alexnet.text.upgrade import upgrade_net
+from alexnet.text.weights import check_fit
+from alexnet.text.wiring import Node, Wiring, wire
+
+
+class Pass(NamedTuple):
+    """What a run of a net gives."""
+
+    blobs: dict[str, Tensor]
+    """The net's outputs, and what was asked for, by name."""
+    loss: Tensor
+    """Sum over all tops of loss weight times the sum of its elements, ()."""
+
+
+class TextNet(nn.Module):
+    """A net from a NetParameter, for one phase, with the initial values of its fillers.
+
+    Raises: TextError for a net that the original would refuse, before memory is taken.
+    """
+
+    def __init__(
+        self,
+        net: Message,
+        phase: Phase = "TEST",
+        *,
+        level: int = 0,
+        stages: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        state = net["state"]
+        level, stages = level or state["level"], [*stages, *state["stage"]]
+        chosen = filter_net(upgrade_net(net), phase, level=level, stages=stages)
+        self.net_name, self.phase = str(chosen["name"]), phase
+        self._wiring = wire(chosen, KINDS)
+        modules, shapes = build(self._wiring, phase)
+        self.shapes: dict[str, Shape] = {n: shapes[v] for n, v in self._wiring.last.items()}
+        names = (node.name for node in self._wiring.nodes)
+        self.layers = dict(zip(names, modules, strict=True))
+        self.learnable: list[Learnable] = share(self._wiring.nodes, modules)
+        self._modules_in_order = modules
+        self._runs = _runs(self._wiring)
+        for name, module in self.layers.items():
+            self.add_module(_free_name(self, name), module)
+        materialise(self)
+        self.learnable = [present(each, self.layers) for each in self.learnable]
+        self.train(phase == "TRAIN")
+        self.fill(generator)
+
+    @property
+    def records(self) -> list[Message]:
+        """What the text says of each layer, upgraded."""
+        return [node.record for node in self._wiring.nodes]
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Names and shapes of the blobs that a run has to be given."""
+        given = [name for r in self.records if r["type"] == "Input" for name in r["top"]]
+        return {name: self.shapes[name] for name in given}
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the blobs that no layer reads."""
+        return [self._wiring.names[value] for value in self._wiring.outputs]
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight in the loss of each blob that is part of it."""
+        return {
+            self._wiring.names[top]: weight
+            for node in self._wiring.nodes
+            for top, weight in zip(node.tops, node.loss_weights, strict=True)
+            if weight and self._wiring.names[top]
+        }
+
+    @torch.no_grad()
+    def fill(self, generator: torch.Generator | None = None) -> None:
+        """Give each blob the initial values of its filler."""
+        done: set[int] = set()
+        for node, module in zip(self._wiring.nodes, self._modules_in_order, strict=True):
+            for index, blob in enumerate(blobs(module)):
+                if id(blob) in done:
+                    continue
+                done.add(id(blob))
+                initial = node.kind.initial[index] if index < len(node.kind.initial) else None
+                if initial is None:
+                    blob.zero_()
+                    continue
+                outer, _, inner = initial.filler.rpartition(".")
+                parameter = node.record[outer] if outer else node.record
+                if inner in parameter:
+                    fill(blob, parameter[inner], generator)
+                else:
+                    blob.fill_(initial.otherwise)
+
+    def forward(self, inputs: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Return the net's outputs by name; see `run`."""
+        return self.run(inputs).blobs
+
+    def run(
+        self, inputs: Mapping[str, Tensor] | None = None, *, keep: Collection[str] = ()
+    ) -> Pass:
+        """Run the layers on given inputs, or on what the net's data layers read.
+
+        `keep` names blobs that are returned beside the outputs, as they are after the last layer
+        that works on them in place. A blob that is given replaces what a data layer would read.
+
+        Raises: ValueError if an input is missing or a name is not known.
+        """
+        given = dict(inputs or {})
+        for name in [*given, *keep]:
+            if name not in self.shapes:
+                raise ValueError(f"no blob is called {name!r}{nearest(name, self.shapes)}")
+        last = self._wiring.last
+        wanted = {last[name] for name in keep} | set(self._wiring.outputs)
+        values: dict[int, Tensor] = {}
+        loss: Tensor | None = None
+        for run in self._runs:
+            self._step(run, given, values, wanted)
+            for value, weight in run.losses:
+                part = weight * values[value].sum()
+                loss = part if loss is None else loss + part
+            for value in run.last_read:
+                if value not in wanted:
+                    del values[value]
+        kept = {self._wiring.names[v]: values[v] for v in sorted(wanted) if v in values}
+        return Pass(kept, torch.zeros(()) if loss is None else loss)
+
+    def _step(
+        self,
+        run: "_Run",
+        given: Mapping[str, Tensor],
+        values: dict[int, Tensor],
+        wanted: Collection[int],
+    ) -> None:
+        nodes = [self._wiring.nodes[i] for i in run.nodes]
+        modules = [self._modules_in_order[i] for i in run.nodes]
+        if len(nodes) > 1 and not any(v in wanted for node in nodes[:-1] for v in node.tops):
+            x = values[nodes[0].bottoms[0]]
+            for step in fuse(modules):
+                x = step(x)
+            values[nodes[-1].tops[0]] = x
+            return
+        for node, module in zip(nodes, modules, strict=True):
+            if isinstance(module, Source):
+                tops = self._source(node, module, given)
+            else:
+                bottoms = [values[v] for v in node.bottoms]
+                tops = module(*_cut(node, bottoms))
+            values.update(zip(node.tops, as_tuple(tops), strict=True))
+
+    def _source(
+        self, node: Node, module: Source, given: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        names = node.record["top"]
+        missing = [name for name in names if name not in given]
+        if missing and node.record["type"] == "Input":
+            raise ValueError(
+                f"input {missing[0]!r} is not given; this net takes {', '.join(self.inputs)}"
+            )
+        read = as_tuple(module()) if missing else ()
+        tops = tuple(given[n] if n in given else read[i] for i, n in enumerate(names))
+        channels_last = torch.channels_last
+        return tuple(t.contiguous(memory_format=channels_last) if t.dim() == 4 else t for t in tops)
+
+    def blobs(self) -> dict[str, list[Tensor]]:
+        """Return the blobs of each layer that has any, by the layer's name."""
+        found = {name: blobs(module) for name, module in self.layers.items()}
+        return {name: tensors for name, tensors in found.items() if tensors}
+
+    @torch.no_grad()
+    def load_blobs(self, given: Mapping[str, Sequence[NDArray[np.float32]]]) -> list[str]:
+        """Take over blobs by layer name, and return what is worth a remark.
+
+        Layers that are not in the net are left out; layers that are not given keep their values.
+
+        Raises: TextError if a layer has another number of blobs, or other shapes.
+        """
+        own = self.blobs()
+        shapes = {name: [tuple(b.shape) for b in tensors] for name, tensors in own.items()}
+        notes = check_fit(given, shapes)
+        for name, tensors in own.items():
+            for tensor, array in zip(tensors, given.get(name, ()), strict=False):
+                tensor.copy_(torch.from_numpy(np.array(array, np.float32)).reshape(tensor.shape))
+        return notes
+
+    def to_message(self, *, diff: bool = False) -> Message:
+        """Return the net with its blobs, as the original writes it into a .caffemodel.
+
+        `diff` adds the gradients.
+        """
+        net = Message("NetParameter", {"name": self.net_name})
+        layers: list[Message] = []
+        for name, module in self.layers.items():
+            record = self.records[len(layers)].copy()
+            record["blobs"] = [_to_blob(tensor, diff) for tensor in blobs(module)]
+            record["phase"] = self.phase
+            assert record["name"] == name
+            layers.append(record)
+        net["layer"] = layers
+        return net
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Layers that follow each other and that nothing reads in between."""
+
+    nodes: tuple[int, ...]
+    last_read: tuple[int, ...]
+    """Values that nothing reads after this run."""
+    losses: tuple[tuple[int, float], ...]
+    """Tops that are part of the loss, with their weights."""
+
+
+def _runs(wiring: Wiring) -> list[_Run]:
+    readers: dict[int, list[int]] = {}
+    for number, node in enumerate(wiring.nodes):
+        for value in node.bottoms:
+            readers.setdefault(value, []).append(number)
+    groups: list[list[int]] = []
+    for number, node in enumerate(wiring.nodes):
+        before = wiring.nodes[number - 1] if number else None
+        joins = (
+            before is not None
+            and len(before.bottoms) == len(before.tops) == len(node.tops) == 1
+            and node.bottoms == before.tops
+            and readers[before.tops[0]] == [number]
+            and not any(before.loss_weights)
+            and "propagate_down" not in node.record
+        )
+        if joins:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    runs = []
+    for group in groups:
+        nodes = [wiring.nodes[n] for n in group]
+        ended = {v for node in nodes for v in node.bottoms if readers[v][-1] in group}
+        inner = {v for node in nodes[:-1] for v in node.tops} if len(nodes) > 1 else set()
+        losses = [
+            (v, weight)
+            for node in nodes
+            for v, weight in zip(node.tops, node.loss_weights, strict=True)
+            if weight
+        ]
+        runs.append(_Run(tuple(group), tuple(sorted(ended - inner)), tuple(losses)))
+    return runs
+
+
+def _cut(node: Node, bottoms: list[Tensor]) -> Iterator[Tensor]:
+    """Yield the bottoms, without history where no gradient is to go."""
+    allowed: list[bool] = node.record["propagate_down"]
+    for index, bottom in enumerate(bottoms):
+        stops = index < len(allowed) and not allowed[index]
+        yield bottom.detach() if stops or (index and node.kind.first_only) else bottom
+
+
+def _to_blob(tensor: Tensor, diff: bool) -> Message:
+    gradient = None
+    if diff:
+        gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+    array = tensor.detach().cpu().contiguous().numpy()
+    return make_blob(array, None if gradient is None else gradient.cpu().contiguous().numpy())
+
+
+def _free_name(net: nn.Module, name: str) -> str:
+    """Return the layer's name as torch allows it for a module."""
+    free = name.replace(".", "_") or "_"
+    while hasattr(net, free):
+        free += "_"
+    return free
