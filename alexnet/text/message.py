@@ -4,26 +4,81 @@ Both readers make it, both writers take it, and everything else asks it for fiel
 not set answers with its default, as in protobuf.
 """
 
+import math
+import operator
+import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from alexnet.nearest import nearest
-from alexnet.text.schema import ENUMS, MESSAGES, Field
+from alexnet.text.schema import ENUMS, MESSAGES, NUMBERS, Field
 
 Place = tuple[int, int]
+
+RANGES: Final = {"int32": (-(2**31), 2**31), "uint32": (0, 2**32), "int64": (-(2**63), 2**63)}
+"""The first integer that a type holds, and the one after its last."""
 
 
 class TextError(ValueError):
     """A prototxt, a caffemodel or another file of Caffe's is refused."""
 
 
+def checked(field: Field, value: Any) -> Any:
+    """Return a value as a field holds it: a float rounded to its 32 bits, a mapping as a message.
+
+    Raises: TextError if the field cannot hold it.
+    """
+    match field.type:
+        case "string" if isinstance(value, str):
+            return value
+        case "float" if isinstance(value, int | float | np.number):
+            return _float32(float(value))
+        case "double" if isinstance(value, int | float | np.number):
+            return float(value)
+        case "bool" if isinstance(value, bool | np.bool_):
+            return bool(value)
+        case "int32" | "uint32" | "int64" if isinstance(value, int | np.integer):
+            low, end = RANGES[field.type]
+            if low <= value < end:
+                return operator.index(value)
+            raise TextError(f"{field.name} is {value}; it must be from {low} to {end - 1}")
+        case "bytes" if isinstance(value, bytes):
+            return value
+    if field.type in ENUMS:
+        if isinstance(value, str) and value in ENUMS[field.type]:
+            return value
+        close, known = nearest(str(value), ENUMS[field.type]), ", ".join(ENUMS[field.type])
+        raise TextError(f"{field.name} is {value!r}{close}; it must be one of {known}")
+    if isinstance(value, Message) and value.kind == field.type:
+        return value
+    if field.type in MESSAGES and isinstance(value, Mapping):
+        return Message(field.type, value)
+    raise TextError(f"{field.name} is {value!r:.60}; it must be a {field.type}")
+
+
+def _float32(value: float) -> float:
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)  # as Google's reader rounds
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Compare two values of one field; NaN is the same as NaN."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b or (a != a and b != b))
+
+
 class Message:
     """Fields with values; a repeated field's value is a list, or an array of numbers.
 
-    Enums are held by name. `line` and `column` of the text that a message or a field came from
-    count from 1 and are 0 where there was no text.
+    Enums are held by name, floats as what 32 bits hold of them. `line` of the text that a message
+    came from counts from 1 and is 0 where there was no text.
     """
 
     __slots__ = ("_places", "_values", "kind", "line", "source")
@@ -68,14 +123,10 @@ class Message:
 
     def __setitem__(self, name: str, value: Any) -> None:
         field = self.field(name)
-        if field.repeated and not isinstance(value, list | np.ndarray):
-            value = list(value)
-        if field.type in ENUMS:
-            for each in value if field.repeated else [value]:
-                if each not in ENUMS[field.type]:
-                    close = nearest(str(each), ENUMS[field.type])
-                    known = ", ".join(ENUMS[field.type])
-                    raise TextError(f"{name} is {each!r}{close}; it must be one of {known}")
+        if not field.repeated:
+            value = checked(field, value)
+        elif not (isinstance(value, np.ndarray) and field.type in NUMBERS):
+            value = [checked(field, each) for each in value]
         self._values[name] = value
 
     def __delitem__(self, name: str) -> None:
@@ -84,15 +135,19 @@ class Message:
         self._places.pop(name, None)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Message) or self.kind != other.kind:
-            return NotImplemented if not isinstance(other, Message) else False
-        return dict(self._compared()) == dict(other._compared())
+        if not isinstance(other, Message):
+            return NotImplemented
+        mine, theirs = dict(self._set_fields()), dict(other._set_fields())
+        return (
+            self.kind == other.kind
+            and mine.keys() == theirs.keys()
+            and all(_same(value, theirs[name]) for name, value in mine.items())
+        )
 
     __hash__ = None  # type: ignore[assignment]  # a message changes
 
-    def _compared(self) -> Iterator[tuple[str, Any]]:
-        for field, value in self.items():
-            yield field.name, value.tolist() if isinstance(value, np.ndarray) else value
+    def _set_fields(self) -> Iterator[tuple[str, Any]]:
+        return ((field.name, value) for field, value in self.items())
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{field.name}={value!r:.60}" for field, value in self.items())
@@ -103,6 +158,10 @@ class Message:
         child = Message(self.field(name).type, values)
         self._values.setdefault(name, []).append(child)
         return child
+
+    def append(self, name: str, value: Any) -> None:
+        """Append a value to a repeated field."""
+        self._values.setdefault(name, []).append(checked(self.field(name), value))
 
     def child(self, name: str) -> "Message":
         """Return the message in a field, made if it was not set."""
@@ -121,7 +180,7 @@ class Message:
     def copy(self) -> "Message":
         """Return a copy that shares arrays but no message and no list with this one."""
         twin = Message(self.kind)
-        twin.source, twin.line, twin._places = self.source, self.line, dict(self._places)
+        twin.stand_where(self)
         for name, value in self._values.items():
             if isinstance(value, Message):
                 twin._values[name] = value.copy()
@@ -131,16 +190,19 @@ class Message:
                 twin._values[name] = value
         return twin
 
+    def stand_where(self, other: "Message") -> None:
+        """Take the place of another message, and of those of its fields that this one may have."""
+        self.source, self.line = other.source, other.line
+        self._places = {k: v for k, v in other._places.items() if k in self.fields}
+
     def mark(self, name: str, place: Place) -> None:
         """Remember the line and column where a field was read."""
         self._places[name] = place
 
     def place(self, name: str | None = None) -> str:
         """Return "file:line:column" of a field, "file:line" of the message, "" if not from text."""
-        if name is not None and name in self._places:
-            line, column = self._places[name]
-            return f"{self.source}:{line}:{column}"
-        return f"{self.source}:{self.line}" if self.line else self.source
+        numbers = self._places.get(name or "", (self.line,) if self.line else ())
+        return ":".join([*([self.source] if self.source else []), *map(str, numbers)])
 
     def refuse(self, why: str, field: str | None = None) -> TextError:
         """Return an error about this message, with its place and its layer's name."""

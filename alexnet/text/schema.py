@@ -2,9 +2,12 @@
 
 Source: BVLC Caffe, src/caffe/proto/caffe.proto at 1.0. A table line is a message and its fields,
 each `name number type`; the type ends in `*` if the field may stand more than once, in `*!` if its
-numbers are packed in binary files, and in `=value` if the field has a default of its own.
+numbers are packed in binary files, in `+` if the field must stand, and in `=value` if the field has
+a default of its own. A float is 32 bits wide in Caffe, and so are the defaults here: 1e-5 is
+9.999999747378752e-06.
 """
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +28,8 @@ class Field:
     packed: bool
     default: int | float | bool | str | bytes | None
     """The value of a field that is not set; None for repeated fields and messages."""
+    required: bool
+    """Whether a message without it is incomplete."""
 
 
 def _table(text: str) -> dict[str, list[list[str]]]:
@@ -44,7 +49,9 @@ def _default(type_name: str, text: str | None) -> int | float | bool | str | byt
             return text or ""
         case "bytes":
             return b""
-        case "float" | "double":
+        case "float":
+            return float(struct.unpack("f", struct.pack("f", float(text or 0)))[0])
+        case "double":
             return float(text or 0)
         case "int32" | "uint32" | "int64":
             return int(text or 0)
@@ -53,10 +60,10 @@ def _default(type_name: str, text: str | None) -> int | float | bool | str | byt
 
 def _field(name: str, number: str, described: str) -> Field:
     type_name, has_default, default = described.partition("=")
-    packed, repeated = type_name.endswith("!"), "*" in type_name
-    type_name = type_name.rstrip("*!")
+    packed, repeated, required = type_name[-1] == "!", "*" in type_name, type_name[-1] == "+"
+    type_name = type_name.rstrip("*!+")
     value = None if repeated else _default(type_name, default if has_default else None)
-    return Field(name, int(number), type_name, repeated, packed, value)
+    return Field(name, int(number), type_name, repeated, packed, value, required)
 
 
 _ENUM_TABLE = """
@@ -143,7 +150,7 @@ TransformationParameter: scale 1 float=1, mirror 2 bool=false, crop_size 3 uint3
 LossParameter: ignore_label 1 int32, normalization 3 NormalizationMode=VALID, normalize 2 bool;
 AccuracyParameter: top_k 1 uint32=1, axis 2 int32=1, ignore_label 3 int32;
 ArgMaxParameter: out_max_val 1 bool=false, top_k 2 uint32=1, axis 3 int32;
-ClipParameter: min 1 float, max 2 float;
+ClipParameter: min 1 float+, max 2 float+;
 ConcatParameter: axis 2 int32=1, concat_dim 1 uint32=1;
 BatchNormParameter: use_global_stats 1 bool, moving_average_fraction 2 float=.999,
   eps 3 float=1e-5;
