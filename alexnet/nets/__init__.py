@@ -1,10 +1,11 @@
-"""The networks: one paper a file. NETS is the list of all that have a name."""
+"""The networks, one paper a file: NETS has all by name, ALEXNETS those that are called AlexNet."""
 
 from alexnet.nearest import nearest
-from alexnet.nets import variants
+from alexnet.nets import googlenet, resnet, variants, vgg
+from alexnet.nets.alexnet import Variant
 from alexnet.nets.chain import Architecture
 
-NETS: dict[str, Architecture] = {
+ALEXNETS: dict[str, Variant] = {
     "alexnet": variants.ALEXNET,
     "alexnet-2012": variants.ALEXNET_2012,
     "alexnet-2012-half": variants.ALEXNET_2012_HALF,
@@ -14,6 +15,29 @@ NETS: dict[str, Architecture] = {
     "bvlc-alexnet": variants.BVLC_ALEXNET,
     "caffenet": variants.CAFFENET,
     "keras": variants.KERAS,
+}
+NETS: dict[str, Architecture] = {
+    **ALEXNETS,
+    "vgg11": vgg.VGG11,
+    "vgg11-bn": vgg.VGG11_BN,
+    "vgg13": vgg.VGG13,
+    "vgg13-bn": vgg.VGG13_BN,
+    "vgg16": vgg.VGG16,
+    "vgg16-bn": vgg.VGG16_BN,
+    "vgg19": vgg.VGG19,
+    "vgg19-bn": vgg.VGG19_BN,
+    "googlenet": googlenet.GOOGLENET,
+    "googlenet-torchvision": googlenet.GOOGLENET_TORCHVISION,
+    "resnet18": resnet.RESNET18,
+    "resnet34": resnet.RESNET34,
+    "resnet50": resnet.RESNET50,
+    "resnet101": resnet.RESNET101,
+    "resnet152": resnet.RESNET152,
+    "resnet18-torchvision": resnet.RESNET18_TORCHVISION,
+    "resnet34-torchvision": resnet.RESNET34_TORCHVISION,
+    "resnet50-torchvision": resnet.RESNET50_TORCHVISION,
+    "resnet101-torchvision": resnet.RESNET101_TORCHVISION,
+    "resnet152-torchvision": resnet.RESNET152_TORCHVISION,
 }
 
 
