@@ -15,7 +15,7 @@ from alexnet.data.augment import Preprocessing
 from alexnet.data.statistics import Statistics
 from alexnet.nearest import nearest_beside
 from alexnet.nets import find
-from alexnet.nets.alexnet import AlexNet
+from alexnet.nets.chain import Chain
 from alexnet.store import StoreError
 
 
@@ -25,7 +25,7 @@ class Model:
 
     name: str
     """Name of the net in `alexnet.nets.NETS`."""
-    net: AlexNet
+    net: Chain
     classes: tuple[str, ...]
     """Class names in the order of the net's outputs."""
     preprocessing: Preprocessing
@@ -92,7 +92,7 @@ def model_folder(path: Path) -> Path:
     )
 
 
-def load_weights(net: AlexNet, weights: dict[str, torch.Tensor], source: Path) -> None:
+def load_weights(net: Chain, weights: dict[str, torch.Tensor], source: Path) -> None:
     """Give the net the weights of a file.
 
     Raises: StoreError naming the tensors that are missing, extra or of another shape.
@@ -106,7 +106,7 @@ def load_weights(net: AlexNet, weights: dict[str, torch.Tensor], source: Path) -
     net.load_state_dict(weights)  # a copy: an optimizer may hold the net's own parameters
 
 
-def _empty_net(name: str, classes: int, crop_size: int) -> AlexNet:
+def _empty_net(name: str, classes: int, crop_size: int) -> Chain:
     """Build a net without spending time on weights that will be replaced."""
     with torch.device("meta"):
         net = find(name).build(classes=classes, input_size=crop_size)

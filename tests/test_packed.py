@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from alexnet.layers.dropout import Dropout
 from alexnet.native import library
-from alexnet.nets import NETS
+from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import AlexNet
 from alexnet.packed import SAME_ANSWERS, FullyConnected, PackedNet, pack, pack_verified
 
@@ -35,7 +35,7 @@ def fill(net: Net) -> Net:
 
 def make(name: str) -> AlexNet:
     """Return a preset at its smallest input, with narrow fully connected layers."""
-    variant = replace(NETS[name], fc_units=64)
+    variant = replace(ALEXNETS[name], fc_units=64)
     return fill(variant.build(classes=5, input_size=variant.smallest_input()))
 
 
@@ -58,7 +58,7 @@ def difference(given: Tensor, wanted: Tensor) -> float:
     return float((given.double() - wanted).abs().max() / wanted.abs().max())
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_every_preset_answers_as_its_net(name: str) -> None:
     net = make(name)
     x = pictures_for(net)
@@ -127,7 +127,7 @@ def test_the_net_stays_as_it_was(weights: FullyConnected) -> None:
 
 
 def test_float32_weights_are_not_copied_and_others_take_fewer_bytes() -> None:
-    net = NETS["alexnet"].build(classes=5, input_size=67)
+    net = ALEXNETS["alexnet"].build(classes=5, input_size=67)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     own = {each.data_ptr() for each in net.parameters()}
     packed = pack(net)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from alexnet.bench.measure import Lap
-from alexnet.nets import find
+from alexnet.nets import ALEXNETS, find
 from alexnet.nets.alexnet import AlexNet, Variant
-from alexnet.training.initialise import normalise_outputs
+from alexnet.nets.chain import Architecture, Chain
+from alexnet.training.initialise import normalise_outputs, not_normalisable
 
 Precision = Literal["fp32", "bf16", "int8"]
 RATE = 1e-6
@@ -53,17 +54,31 @@ class Case:
             raise ValueError(f"batch is {self.batch}; it must be at least 1")
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}; it must be at least 1")
-        self.variant.check_input(self.side)
+        self.architecture.check_input(self.side)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is known of the net before it is built."""
+        return find(self.net)
 
     @property
     def variant(self) -> Variant:
-        """The net's variant."""
-        return find(self.net)
+        """The variant of a net that is called AlexNet.
+
+        Raises: ValueError for other nets; those are timed against themselves only.
+        """
+        found = self.architecture
+        if not isinstance(found, Variant):
+            raise ValueError(
+                f"only the nets called AlexNet are built for others to run, and {self.net} is not "
+                f"one; use one of {', '.join(ALEXNETS)}, or leave --against out"
+            )
+        return found
 
     @property
     def side(self) -> int:
         """Width and height of the input, in pixels."""
-        return self.input_size or self.variant.input_size
+        return self.input_size or self.architecture.input_size
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,30 +88,44 @@ class Case:
     @property
     def crosses_columns(self) -> bool:
         """Whether a peer's norm reaches past the edge of a column, where ours ends."""
-        norms = "norm" in (*self.variant.after_conv1, *self.variant.after_conv2)
-        return norms and self.variant.columns > 1 and self.variant.norm.within_column
+        net = self.architecture
+        if not isinstance(net, Variant):
+            return False
+        norms = "norm" in (*net.after_conv1, *net.after_conv2)
+        return norms and net.columns > 1 and net.norm.within_column
 
     def with_precision(self, precision: Precision) -> "Case":
         """Return the same work in another arithmetic."""
         return replace(self, precision=precision)
 
-    def draw_net(self) -> AlexNet:
+    def draw_net(self) -> Chain:
         """Return the net with its weights, the same ones each time.
 
         They are normalised on a few pictures, so that a difference anywhere in the net shows in
         the logits; with the weights of most sources it would fade on the way.
         """
-        net = self.variant.build(classes=self.classes, input_size=self.side)
+        net = self.architecture.build(classes=self.classes, input_size=self.side)
         net.init_weights(torch.Generator().manual_seed(0))
-        normalise_outputs(net, _noise(NORMALISED_ON, self.side, seed=1) / GREY_DEVIATION)
+        if not_normalisable(net) is None:
+            normalise_outputs(net, self._noise(NORMALISED_ON, seed=1) / GREY_DEVIATION)
+        return net
+
+    def draw_alexnet(self) -> AlexNet:
+        """Return the net of `draw_net` to be built again in other layers.
+
+        Raises: ValueError if it is not one of those called AlexNet.
+        """
+        assert self.variant
+        net = self.draw_net()
+        assert isinstance(net, AlexNet)
         return net
 
     def draw_pictures(self) -> Tensor:
-        """Return the batch: noise, (N, 3, H, W) float32, channels last, deviation 30 grey levels.
+        """Return the batch: noise, (N, C, H, W) float32, channels last, deviation 30 grey levels.
 
         With these the norms divide by something, which they hardly do with numbers near 1.
         """
-        return _noise(self.batch, self.side, seed=0)
+        return self._noise(self.batch, seed=0)
 
     def draw_labels(self) -> Tensor:
         """Return a label for each picture, (N,) int64."""
@@ -117,9 +146,15 @@ class Case:
             crossed.load_state_dict(net.state_dict())
             net = crossed
         x = self.draw_pictures()
-        for layer in net.eval().children():
+        for _, layer in net.eval().steps():
             x = layer(x)
         return x
+
+    def _noise(self, count: int, *, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        size = (count, self.side, self.side, self.architecture.channels)
+        x = torch.randn(size, generator=generator) * GREY_DEVIATION
+        return x.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -177,9 +212,3 @@ def check_answer(contender: Contender, answer: Tensor, reference: Tensor) -> flo
             f"{most:g} in {contender.precision}; it is not the same net, so it is not timed"
         )
     return found
-
-
-def _noise(count: int, side: int, *, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(count, side, side, 3, generator=generator) * GREY_DEVIATION
-    return x.permute(0, 3, 1, 2)

@@ -33,7 +33,7 @@ def onnx_model(case: Case, *, peer: str) -> Any:
             that the net has.
     """
     onnx, helper, numpy_helper = require(("onnx", "onnx.helper", "onnx.numpy_helper"), peer=peer)
-    net = case.draw_net()
+    net = case.draw_alexnet()
     constants: dict[str, Tensor] = {}
     nodes, last = [], INPUT
     names = [name for name, _ in net.named_children()]

@@ -71,7 +71,7 @@ def _build(case: Case) -> tuple[Any, Any, np.ndarray[Any, Any]]:
     os.environ.setdefault("KERAS_BACKEND", backend)
     (keras,) = require(("keras",), peer="keras")
     _check_pools(case)
-    ours = case.draw_net()
+    ours = case.draw_alexnet()
     policy = keras.DTypePolicy("mixed_bfloat16" if case.precision == "bf16" else "float32")
     model = keras.Sequential([keras.Input((case.side, case.side, 3))])
     for name, _ in ours.named_children():

@@ -42,7 +42,7 @@ class SpatialNorm(nn.Module):
 
 def plain_net(case: Case) -> nn.Sequential:
     """Return the net of a case, with its weights, in torch's own layers."""
-    ours = case.draw_net()
+    ours = case.draw_alexnet()
     plain = nn.Sequential()
     for name, _ in ours.named_children():
         plain.add_module(name, _plain_layer(name, ours, case.variant))

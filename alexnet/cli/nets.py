@@ -7,7 +7,7 @@ from alexnet.cli.tables import print_json, print_table
 def summary(
     net: str = "alexnet",
     *,
-    classes: int = 1000,
+    classes: int = 0,
     input_size: int = 0,
     as_json: Json = False,
 ) -> int:
@@ -16,21 +16,22 @@ def summary(
     Parameters
     ----------
     net
-        alexnet, alexnet-2012, alexnet-2012-half, alexnet-1col, alexnet-owt, torchvision,
-        bvlc-alexnet, caffenet or keras.
+        Name of a net, such as alexnet, caffenet or lenet-5; a name that is none lists all.
     classes
-        Number of classes.
+        Number of classes; 0 takes those of the net's source.
     input_size
         Width of the input in pixels; 0 takes the net's own.
     """
     from alexnet.inspection.summary import summarise
 
-    found = summarise(net, classes=classes, input_size=input_size or None)
+    found = summarise(net, classes=classes or None, input_size=input_size or None)
     if as_json:
         print_json(found.to_json())
         return 0
     print(f"{found.net}: {found.source}")
-    print(f"input 3x{found.input_size}x{found.input_size}, {found.classes:,} classes\n")
+    print(
+        f"input {found.channels}x{found.input_size}x{found.input_size}, {found.classes:,} classes\n"
+    )
     header = (
         "layer",
         "type",
@@ -74,7 +75,7 @@ def compare(
     Parameters
     ----------
     first
-        Name of a net; `alexnet summary --help` lists them.
+        Name of a net; a name that is none lists all.
     second
         Name of another.
     """

@@ -1,10 +1,11 @@
 """The differences of two nets: what their presets say, and what that does to each layer."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from alexnet.inspection.summary import LayerFigures, summarise
 from alexnet.nets import find
+from alexnet.nets.chain import Architecture
 
 DESCRIPTIVE = ("published", "notes")
 
@@ -23,9 +24,11 @@ def compare(first: str, second: str) -> list[Difference]:
 
     Raises: ValueError if one of them is not the name of a net.
     """
-    one, two = _fields(asdict(find(first))), _fields(asdict(find(second)))
+    one, two = _preset(find(first)), _preset(find(second))
     found = [
-        Difference(key, one[key], two[key]) for key in one if key in two and one[key] != two[key]
+        Difference(key, one.get(key, "-"), two.get(key, "-"))
+        for key in dict.fromkeys([*one, *two])
+        if one.get(key) != two.get(key)
     ]
     summaries = summarise(first), summarise(second)
     layers = [{layer.name: _describe(layer) for layer in s.layers} for s in summaries]
@@ -50,6 +53,14 @@ def _differing_run(one: list[str], two: list[str]) -> tuple[list[str], list[str]
             one, two = one[1:], two[1:]
         one, two = one[::-1], two[::-1]
     return one, two
+
+
+def _preset(net: Architecture) -> dict[str, str]:
+    """Return the fields of a preset as text; presets of two kinds share some of them."""
+    values: Any = net
+    if is_dataclass(values) and not isinstance(values, type):
+        return _fields(asdict(values))
+    return _fields({"source": net.source, "input_size": net.input_size})
 
 
 def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -123,3 +123,22 @@ class Chain(nn.Module):
     def init_weights(self, generator: torch.Generator | None = None) -> None:
         """Draw the initial weights as the net's source does."""
         raise NotImplementedError
+
+
+def leaves(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers of a net that hold no other layers, with their dotted names.
+
+    Those of the way to the logits come in the order in which the net lists them; auxiliary
+    classifiers are left out.
+    """
+    if not isinstance(net, Chain):
+        yield from ((name, each) for name, each in net.named_modules() if _is_leaf(each))
+        return
+    for step, layer in net.steps():
+        for name, each in layer.named_modules(prefix=step):
+            if _is_leaf(each):
+                yield name, each
+
+
+def _is_leaf(layer: nn.Module) -> bool:
+    return next(layer.children(), None) is None

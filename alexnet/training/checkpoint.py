@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alexnet import store
 from alexnet.model import load_weights
-from alexnet.nets.alexnet import AlexNet
+from alexnet.nets.chain import Chain
 from alexnet.store import StoreError
 from alexnet.training.schedule import Plateau
 from alexnet.training.sgd import MomentumSGD
@@ -43,7 +43,7 @@ class Position:
 
 
 def save_checkpoint(
-    folder: Path, position: Position, net: AlexNet, optimizer: MomentumSGD, classes: tuple[str, ...]
+    folder: Path, position: Position, net: Chain, optimizer: MomentumSGD, classes: tuple[str, ...]
 ) -> None:
     """Write a checkpoint and remove all but the newest two.
 
@@ -70,7 +70,7 @@ def newest_checkpoint(folder: Path) -> Path:
 
 
 def load_checkpoint(
-    path: Path, net: AlexNet, optimizer: MomentumSGD, classes: tuple[str, ...]
+    path: Path, net: Chain, optimizer: MomentumSGD, classes: tuple[str, ...]
 ) -> Position:
     """Give net and optimizer the state of a checkpoint and return its position.
 

@@ -6,7 +6,7 @@ import pytest
 
 from alexnet.bench import machine
 from alexnet.bench.case import Case
-from alexnet.nets import NETS
+from alexnet.nets import ALEXNETS, NETS
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_nets_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every net a quarter of its kernels and 64 neurons in fc6 and fc7."""
-    for name, variant in NETS.items():
+    for name, variant in ALEXNETS.items():
         c1, c2, c3, c4, c5 = (kernels // 4 for kernels in variant.kernels)
         small = replace(variant, kernels=(c1, c2, c3, c4, c5), fc_units=64, published=None)
         monkeypatch.setitem(NETS, name, small)

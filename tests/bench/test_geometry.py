@@ -15,13 +15,13 @@ from alexnet.bench.geometry import (
     pools_divide,
     torch_alpha,
 )
-from alexnet.nets import NETS, find
+from alexnet.nets import ALEXNETS
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_convolutions_are_as_the_net_has_them(name: str) -> None:
     with torch.device("meta"):
-        net = find(name).build(classes=3)
+        net = ALEXNETS[name].build(classes=3)
     for child, layer in net.named_children():
         if isinstance(layer, nn.Conv2d):
             geometry = (layer.stride[0], layer.padding[0], layer.groups)
@@ -41,30 +41,30 @@ def test_convolutions_are_as_the_net_has_them(name: str) -> None:
 def test_padding_is_left_right_above_below(
     name: str, side: int, padding: tuple[int, int, int, int]
 ) -> None:
-    assert conv1_padding(find(name), side) == padding
+    assert conv1_padding(ALEXNETS[name], side) == padding
 
 
 @pytest.mark.parametrize(
     ("name", "alpha"), [("alexnet", 5e-4), ("caffenet", 1e-4), ("keras", 5e-4)]
 )
 def test_alpha_is_what_is_divided_by_the_window(name: str, alpha: float) -> None:
-    assert torch_alpha(find(name)) == pytest.approx(alpha)
+    assert torch_alpha(ALEXNETS[name]) == pytest.approx(alpha)
 
 
 def test_the_kept_share_goes_into_the_layers_that_dropout_feeds(case: Case) -> None:
-    paper = case.draw_net()
+    paper = case.draw_alexnet()
     for name, factor in (("fc6", 1.0), ("fc7", 0.5), ("fc8", 0.5)):
         expected = paper.get_parameter(f"{name}.weight") * factor
         assert torch.equal(folded_weight(paper, name), expected)
-    scaled_in_training = replace(case, net="caffenet").draw_net()
+    scaled_in_training = replace(case, net="caffenet").draw_alexnet()
     weight = scaled_in_training.get_parameter("fc7.weight")
     assert torch.equal(folded_weight(scaled_in_training, "fc7"), weight)
 
 
 def test_pools_divide_at_the_nets_own_size_and_not_at_others() -> None:
-    assert pools_divide(find("caffenet"), 227)
-    assert pools_divide(find("alexnet-2012"), 224)
-    assert not pools_divide(find("caffenet"), 231)  # 56 maps: (56 - 3) / 2 has a rest
+    assert pools_divide(ALEXNETS["caffenet"], 227)
+    assert pools_divide(ALEXNETS["alexnet-2012"], 224)
+    assert not pools_divide(ALEXNETS["caffenet"], 231)  # 56 maps: (56 - 3) / 2 has a rest
 
 
 def test_a_kind_is_a_name_without_its_number() -> None:

@@ -68,7 +68,7 @@ def test_a_net_is_the_same_as_itself(capsys: Capture) -> None:
 REFUSED = [
     (["summary", "alexnt"], "no net is called 'alexnt' (did you mean 'alexnet'?); the nets are"),
     (["compare", "alexnet", "cafenet"], "'cafenet' (did you mean 'caffenet'?)"),
-    (["summary", "--classes", "0"], "classes is 0; a net needs at least 1 class"),
+    (["summary", "--classes", "-1"], "classes is -1; a net needs at least 1 class"),
     (["summary", "--input-size", "20"], "input size 20 leaves no pixel at pool5; the smallest"),
     (["summary", "--classes", "ten"], 'unable to convert "ten" into int'),
     (["compare", "alexnet"], 'Command "compare" parameter --second requires an argument'),

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from alexnet.layers.fused import fuse, members
 from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
-from alexnet.nets import NETS
+from alexnet.nets import ALEXNETS
 
 NORM = LocalResponseNorm(alpha=0.1)
 
@@ -71,15 +71,15 @@ def test_channels_that_do_not_fall_into_columns_are_refused() -> None:
         run([LocalResponseNorm(columns=2), nn.MaxPool2d(3, 2)], draw(1, 5, 7, 7))
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_every_layer_belongs_to_one_call(name: str) -> None:
-    net = NETS[name].build(classes=3, input_size=NETS[name].smallest_input())
+    net = ALEXNETS[name].build(classes=3, input_size=ALEXNETS[name].smallest_input())
     assert [layer for step in fuse(net.children()) for layer in members(step)] == [*net.children()]
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_every_net_equals_its_layers_one_by_one(name: str) -> None:
-    variant = NETS[name]
+    variant = ALEXNETS[name]
     net = variant.build(classes=3, input_size=variant.smallest_input()).eval()
     net.init_weights(torch.Generator().manual_seed(0))
     x = 50 * draw(2, 3, net.input_size, net.input_size)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alexnet.nets import NETS
+from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import LAYERS, AlexNet, Variant
 from tests.oracles import alexnet as oracle
 
@@ -30,7 +30,7 @@ SMALLEST = {
 
 def small(name: str) -> Variant:
     """Return a preset with few kernels; order, padding, norms and dropout stay."""
-    return replace(NETS[name], kernels=(8, 16, 12, 12, 8), fc_units=10)
+    return replace(ALEXNETS[name], kernels=(8, 16, 12, 12, 8), fc_units=10)
 
 
 def build(variant: Variant, *, classes: int = 3, input_size: int = 107) -> AlexNet:
@@ -107,7 +107,7 @@ def test_the_second_column_reads_the_first_at_conv3_and_the_fully_connected_laye
     assert [name for name in names if second[name]] == names[: names.index("conv3")]
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_the_gradient_equals_a_difference_quotient(name: str) -> None:
     net, x = build(small(name)), pixels(count=1)
     step = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=x.dtype)
@@ -143,9 +143,9 @@ def pool5_side(variant: Variant, size: int) -> int:
         return 0
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_the_side_of_pool5_is_the_one_torch_computes_at_every_size(name: str) -> None:
-    variant = NETS[name]
+    variant = ALEXNETS[name]
     sides = {size: pool5_side(variant, size) for size in range(11, 260)}
     assert {size: variant.pool5_size(size) for size in sides} == sides
     assert [variant.pool5_size(size) for size in range(11)] == [0] * 11
@@ -166,21 +166,21 @@ def test_the_smallest_input_is_the_first_size_that_runs(name: str, size: int) ->
 @pytest.mark.parametrize("size", [0, -5])
 def test_sizes_that_are_none_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match=f"input size {size} leaves no pixel at pool5"):
-        NETS["alexnet-2012"].build(input_size=size)
+        ALEXNETS["alexnet-2012"].build(input_size=size)
 
 
 @pytest.mark.parametrize("classes", [0, -1])
 def test_a_net_without_classes_is_refused(classes: int) -> None:
     message = f"classes is {classes}; a net needs at least 1 class"
     with pytest.raises(ValueError, match=message):
-        NETS["alexnet"].build(classes=classes)
+        ALEXNETS["alexnet"].build(classes=classes)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 @pytest.mark.parametrize(("classes", "input_size"), [(1, 96), (2, 224), (21_843, 131)])
 def test_any_number_of_classes_and_any_size_fit(name: str, classes: int, input_size: int) -> None:
     with torch.device("meta"):
-        net = NETS[name].build(classes=classes, input_size=input_size)
+        net = ALEXNETS[name].build(classes=classes, input_size=input_size)
         seen = net.activations(torch.empty(2, 3, input_size, input_size), ("flatten", "fc8"))
     side = net.variant.average_pool or pool5_side(net.variant, input_size)
     assert seen["flatten"].shape == (2, 256 * side * side)
@@ -191,7 +191,7 @@ def test_any_number_of_classes_and_any_size_fit(name: str, classes: int, input_s
 # ---- Named activations --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_named_activations_equal_the_running_forward(name: str) -> None:
     net, x = build(small(name)), pixels()
     running: dict[str, Tensor] = {}
@@ -240,7 +240,7 @@ def test_an_unknown_layer_is_refused_and_the_nearest_named(name: str, near: str)
 # ---- Dropout ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_dropout_is_made_up_for_at_test_or_in_training_as_the_source_does(name: str) -> None:
     at_test = name in ("alexnet", "alexnet-2012", "alexnet-2012-half", "alexnet-1col")
     at_test = at_test or name == "alexnet-owt"
@@ -260,7 +260,7 @@ def test_dropout_is_made_up_for_at_test_or_in_training_as_the_source_does(name: 
 
 
 def test_dropout_stands_before_the_layers_in_torchvision_and_after_them_elsewhere() -> None:
-    for name, variant in NETS.items():
+    for name, variant in ALEXNETS.items():
         with torch.device("meta"):
             order = [layer for layer in layers_of(variant.build()) if layer[-1] in "67"]
         if name == "torchvision":
@@ -295,7 +295,7 @@ GAUSSIAN = {
 
 def initial(name: str, *, seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
     """Return weights and biases, conv1 to fc8, of a net with the preset's convolutions."""
-    variant = replace(NETS[name], fc_units=128)
+    variant = replace(ALEXNETS[name], fc_units=128)
     net = variant.build(classes=50, input_size=variant.smallest_input())
     net.init_weights(torch.Generator().manual_seed(seed))
     layers = [net.get_submodule(layer) for layer in LAYERS]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alexnet.nets import NETS, find, variants
+from alexnet.nets import ALEXNETS, NETS, find, variants
 
 
 def test_a_net_is_found_by_its_name() -> None:
@@ -12,7 +12,7 @@ def test_a_net_is_found_by_its_name() -> None:
 
 
 def test_the_names_are_those_of_the_documents() -> None:
-    assert list(NETS) == [
+    assert list(ALEXNETS) == [
         "alexnet",
         "alexnet-2012",
         "alexnet-2012-half",
@@ -31,7 +31,7 @@ def test_the_names_are_those_of_the_documents() -> None:
         ("alexnett", " (did you mean 'alexnet'?)"),
         ("cafenet", " (did you mean 'caffenet'?)"),
         ("AlexNet-2012-half", " (did you mean 'alexnet-2012-half'?)"),
-        ("vgg16", ""),
+        ("densenet121", ""),
         ("", ""),
     ],
 )

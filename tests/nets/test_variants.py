@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alexnet.inspection.summary import summarise
-from alexnet.nets import NETS
+from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import LAYERS, Variant
 
 FC = [37_752_832, 16_781_312, 4_097_000]
@@ -73,7 +73,7 @@ def test_the_two_column_nets_have_the_papers_counts_in_every_layer(name: str) ->
 
 
 @pytest.mark.parametrize("what", ["parameters", "neurons", "multiply_adds"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_every_layer_has_the_counts_that_its_widths_give(name: str, what: str) -> None:
     groups = (1, 2, 1, 2, 2) if name in TWO_COLUMNS else (1,) * 5
     kernels = KERNELS.get(name, (96, 256, 384, 384, 256))
@@ -84,9 +84,9 @@ def test_every_layer_has_the_counts_that_its_widths_give(name: str, what: str) -
 def test_the_totals_are_the_published_ones(name: str, totals: tuple[int, int, int]) -> None:
     found = summarise(name).totals
     assert (found["parameters"], found["neurons"], found["multiply_adds"]) == totals
-    assert NETS[name].published == totals
+    assert ALEXNETS[name].published == totals
     with torch.device("meta"):
-        net = NETS[name].build()
+        net = ALEXNETS[name].build()
     assert sum(p.numel() for p in net.parameters()) == totals[0]
 
 
@@ -95,7 +95,7 @@ def test_the_neurons_of_the_paper_without_its_slip_in_conv1_are_the_abstracts_65
     assert sum(papers) == 622_312
     assert papers[0] == 55 * 48 * 96  # 55 x 55 x 96 was meant
     assert sum(papers) - papers[0] + 55 * 55 * 96 == 659_272
-    assert "622,312" in NETS["alexnet"].notes[0]
+    assert "622,312" in ALEXNETS["alexnet"].notes[0]
 
 
 ORDERS = {
@@ -124,7 +124,7 @@ def test_the_layers_run_in_the_order_of_the_source(name: str, order: str) -> Non
     assert names == [*order.split(), *middle, *end]
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_the_maps_have_55_27_13_and_6_pixels_a_side(name: str) -> None:
     outputs = {layer.name: layer.output for layer in summarise(name).layers}
     sides = [outputs[layer][1:] for layer in ("conv1", "pool1", "pool2", "pool5")]
@@ -147,12 +147,12 @@ NORMS = {  # convention, k, within a column
 def test_the_norms_have_the_constants_of_the_source(
     name: str, constants: tuple[str, float, bool]
 ) -> None:
-    norm = NETS[name].norm
+    norm = ALEXNETS[name].norm
     assert (norm.convention, norm.bias, norm.within_column) == constants
     assert (norm.window, norm.alpha, norm.beta) == (5, 1e-4, 0.75)
 
 
 def test_every_field_says_what_it_means_and_every_preset_names_its_source() -> None:
-    assert all(variant.source for variant in NETS.values())
-    assert len({variant.source for variant in NETS.values()}) == len(NETS)
+    assert all(variant.source for variant in ALEXNETS.values())
+    assert len({variant.source for variant in ALEXNETS.values()}) == len(ALEXNETS)
     assert {field.name for field in fields(Variant)} >= {"published", "notes", "kernels"}
