@@ -56,14 +56,14 @@ class TextNet(nn.Module):
         level, stages = level or state["level"], [*stages, *state["stage"]]
         chosen = filter_net(upgrade_net(net), phase, level=level, stages=stages)
         self.net_name, self.phase = str(chosen["name"]), phase
-        self._wiring = wire(chosen, KINDS)
-        modules, shapes = build(self._wiring, phase)
-        self.shapes: dict[str, Shape] = {n: shapes[v] for n, v in self._wiring.last.items()}
-        names = (node.name for node in self._wiring.nodes)
+        self.wiring = wire(chosen, KINDS)
+        modules, shapes = build(self.wiring, phase)
+        self.shapes: dict[str, Shape] = {n: shapes[v] for n, v in self.wiring.last.items()}
+        names = (node.name for node in self.wiring.nodes)
         self.layers = dict(zip(names, modules, strict=True))
-        self.learnable: list[Learnable] = share(self._wiring.nodes, modules)
+        self.learnable: list[Learnable] = share(self.wiring.nodes, modules)
         self._modules_in_order = modules
-        self._runs = _runs(self._wiring)
+        self._runs = _runs(self.wiring)
         for name, module in self.layers.items():
             self.add_module(_free_name(self, name), module)
         materialise(self)
@@ -74,7 +74,7 @@ class TextNet(nn.Module):
     @property
     def records(self) -> list[Message]:
         """What the text says of each layer, upgraded."""
-        return [node.record for node in self._wiring.nodes]
+        return [node.record for node in self.wiring.nodes]
 
     @property
     def inputs(self) -> dict[str, Shape]:
@@ -85,23 +85,23 @@ class TextNet(nn.Module):
     @property
     def outputs(self) -> list[str]:
         """Names of the blobs that no layer reads."""
-        return [self._wiring.names[value] for value in self._wiring.outputs]
+        return [self.wiring.names[value] for value in self.wiring.outputs]
 
     @property
     def loss_weights(self) -> dict[str, float]:
         """The weight in the loss of each blob that is part of it."""
         return {
-            self._wiring.names[top]: weight
-            for node in self._wiring.nodes
+            self.wiring.names[top]: weight
+            for node in self.wiring.nodes
             for top, weight in zip(node.tops, node.loss_weights, strict=True)
-            if weight and self._wiring.names[top]
+            if weight and self.wiring.names[top]
         }
 
     @torch.no_grad()
     def fill(self, generator: torch.Generator | None = None) -> None:
         """Give each blob the initial values of its filler."""
         done: set[int] = set()
-        for node, module in zip(self._wiring.nodes, self._modules_in_order, strict=True):
+        for node, module in zip(self.wiring.nodes, self._modules_in_order, strict=True):
             for index, blob in enumerate(blobs(module)):
                 if id(blob) in done:
                     continue
@@ -135,8 +135,8 @@ class TextNet(nn.Module):
         for name in [*given, *keep]:
             if name not in self.shapes:
                 raise ValueError(f"no blob is called {name!r}{nearest(name, self.shapes)}")
-        last = self._wiring.last
-        wanted = {last[name] for name in keep} | set(self._wiring.outputs)
+        last = self.wiring.last
+        wanted = {last[name] for name in keep} | set(self.wiring.outputs)
         values: dict[int, Tensor] = {}
         loss: Tensor | None = None
         for run in self._runs:
@@ -147,7 +147,7 @@ class TextNet(nn.Module):
             for value in run.last_read:
                 if value not in wanted:
                     del values[value]
-        kept = {self._wiring.names[v]: values[v] for v in sorted(wanted) if v in values}
+        kept = {self.wiring.names[v]: values[v] for v in sorted(wanted) if v in values}
         return Pass(kept, torch.zeros(()) if loss is None else loss)
 
     def _step(
@@ -157,7 +157,7 @@ class TextNet(nn.Module):
         values: dict[int, Tensor],
         wanted: Collection[int],
     ) -> None:
-        nodes = [self._wiring.nodes[i] for i in run.nodes]
+        nodes = [self.wiring.nodes[i] for i in run.nodes]
         modules = [self._modules_in_order[i] for i in run.nodes]
         if len(nodes) > 1 and not any(v in wanted for node in nodes[:-1] for v in node.tops):
             x = values[nodes[0].bottoms[0]]
@@ -165,13 +165,18 @@ class TextNet(nn.Module):
                 x = step(x)
             values[nodes[-1].tops[0]] = x
             return
-        for node, module in zip(nodes, modules, strict=True):
-            if isinstance(module, Source):
-                tops = self._source(node, module, given)
-            else:
-                bottoms = [values[v] for v in node.bottoms]
-                tops = module(*_cut(node, bottoms))
-            values.update(zip(node.tops, as_tuple(tops), strict=True))
+        for index, node in zip(run.nodes, nodes, strict=True):
+            tops = self.call(index, [values[v] for v in node.bottoms], given)
+            values.update(zip(node.tops, tops, strict=True))
+
+    def call(
+        self, index: int, bottoms: Sequence[Tensor], given: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return the tops of one layer, by its number; `given` may replace what a source reads."""
+        node, module = self.wiring.nodes[index], self._modules_in_order[index]
+        if isinstance(module, Source):
+            return self._source(node, module, given or {})
+        return as_tuple(module(*_cut(node, bottoms)))
 
     def _source(
         self, node: Node, module: Source, given: Mapping[str, Tensor]
@@ -271,7 +276,7 @@ def _runs(wiring: Wiring) -> list[_Run]:
     return runs
 
 
-def _cut(node: Node, bottoms: list[Tensor]) -> Iterator[Tensor]:
+def _cut(node: Node, bottoms: Sequence[Tensor]) -> Iterator[Tensor]:
     """Yield the bottoms, without history where no gradient is to go."""
     allowed: list[bool] = node.record["propagate_down"]
     for index, bottom in enumerate(bottoms):
