@@ -65,7 +65,7 @@ class TextNet(nn.Module):
         self._modules_in_order = modules
         self._runs = _runs(self.wiring)
         for name, module in self.layers.items():
-            self.add_module(_free_name(self, name), module)
+            self.add_module(free_name(self, name), module)
         materialise(self)
         self.learnable = [present(each, self.layers) for each in self.learnable]
         self.train(phase == "TRAIN")
@@ -292,7 +292,7 @@ def _to_blob(tensor: Tensor, diff: bool) -> Message:
     return make_blob(array, None if gradient is None else gradient.cpu().contiguous().numpy())
 
 
-def _free_name(net: nn.Module, name: str) -> str:
+def free_name(net: nn.Module, name: str) -> str:
     """Return the layer's name as torch allows it for a module."""
     free = name.replace(".", "_") or "_"
     while hasattr(net, free):
