@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alexnet.data.image import ImageError, decode
 from alexnet.text import wire
-from alexnet.text.message import Message, TextError
+from alexnet.text.message import Message
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 """(C, H, W); colour pictures are BGR."""

@@ -76,9 +76,7 @@ def decode(
     Raises:  TextError with the place, a byte's number, when the bytes are no message.
     """
     reader = _Reader(memoryview(data).cast("B"), source, unknown)
-    message = reader.message(kind, 0, len(reader.view), Message(kind))
-    message.source = source
-    return message
+    return reader.message(kind, 0, len(reader.view), Message(kind))
 
 
 class _Reader:
@@ -98,6 +96,7 @@ class _Reader:
 
     def message(self, kind: str, position: int, end: int, into: Message) -> Message:
         """Read the bytes from `position` to `end` as a message of a kind."""
+        into.source = self.source
         fields = _FIELDS[kind]
         lists: dict[str, list[Any]] = {}
         while position < end:
