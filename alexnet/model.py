@@ -3,12 +3,15 @@
 A model is a folder (see `alexnet.store`); a run folder holds one as `model/`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from alexnet import store
 from alexnet.data.augment import Preprocessing
@@ -17,6 +20,12 @@ from alexnet.nearest import nearest_beside
 from alexnet.nets import find
 from alexnet.nets.chain import Chain
 from alexnet.store import StoreError
+
+DRAWS = frozenset(
+    {Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.trunc_normal_}
+    | {init.kaiming_normal_, init.kaiming_uniform_, init.xavier_normal_, init.xavier_uniform_}
+)
+"""What draws the weights of torch's layers: a tensor in place, the first argument or `tensor`."""
 
 
 @dataclass
@@ -92,7 +101,7 @@ def model_folder(path: Path) -> Path:
     )
 
 
-def load_weights(net: Chain, weights: dict[str, torch.Tensor], source: Path) -> None:
+def load_weights(net: Chain, weights: dict[str, Tensor], source: Path) -> None:
     """Give the net the weights of a file.
 
     Raises: StoreError naming the tensors that are missing, extra or of another shape.
@@ -106,12 +115,24 @@ def load_weights(net: Chain, weights: dict[str, torch.Tensor], source: Path) -> 
     net.load_state_dict(weights)  # a copy: an optimizer may hold the net's own parameters
 
 
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves out what draws random numbers; weights stay as the memory was, constants are there."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if function in DRAWS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return function(*args, **(kwargs or {}))
+
+
 def _empty_net(name: str, classes: int, crop_size: int) -> Chain:
     """Build a net without spending time on weights that will be replaced."""
-    with torch.device("meta"):
+    with _WithoutDraws():
         net = find(name).build(classes=classes, input_size=crop_size)
-    for module in net.modules():  # what to_empty does, without its import of sympy (0.8 s)
-        for each, parameter in module.named_parameters(recurse=False):
-            module.register_parameter(each, nn.Parameter(torch.empty(parameter.shape)))
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net

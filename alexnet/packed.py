@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from alexnet.layers.dropout import Dropout
 from alexnet.layers.fused import fuse
 from alexnet.native.linear import linear, quantise
+from alexnet.nets.chain import Chain
 
 FullyConnected = Literal["same", "bf16", "int8"]
 Step = Callable[[Tensor], Tensor]
@@ -49,7 +50,7 @@ class PackedNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits; no gradients.
 
-        Shapes:  x (N, 3, H, W), any float -> (N, classes) float32.
+        Shapes:  x (N, C, H, W), any float -> (N, classes) float32.
         """
         with torch.inference_mode(), torch.autocast(x.device.type, enabled=False):
             x = x.to(self.dtype)
@@ -75,8 +76,9 @@ def pack(
 ) -> PackedNet:
     """Return what the net does in evaluation mode as a module that answers faster.
 
-    `net` runs its children in order, as AlexNet and nn.Sequential do; those that are not known here
-    run as they are, in float32 if they have weights. `dtype` is the type of weights and
+    `net` is a Chain, or runs its children in order, as nn.Sequential does. The layers inside a
+    block are packed one by one; those that are not known here run as they are, in float32 if they
+    have weights. `dtype` is the type of weights and
     activations; `fully_connected` that of the weights of the fully connected layers, which then
     compute in float32. The net stays as it is. What needs no conversion is shared with it: float32
     weights cost no second copy, and a net that learns on has to be packed again.
@@ -85,8 +87,10 @@ def pack(
     """
     tensors = chain(net.parameters(), net.buffers())
     shared = {id(tensor): tensor for tensor in tensors}
-    children = net if isinstance(net, nn.Sequential) else net.children()
-    copies = [copy.deepcopy(each, shared).eval() for each in children]
+    steps: Iterable[nn.Module] = net if isinstance(net, nn.Sequential) else net.children()
+    if isinstance(net, Chain):
+        steps = (layer for _, layer in net.steps())
+    copies = [copy.deepcopy(each, shared).eval() for each in steps]
     layers = [_convert(each, dtype, fully_connected) for each in copies]
     return PackedNet(list(_join(fuse(layers))), dtype)
 
@@ -102,7 +106,7 @@ def pack_verified(
 
     As the net: within SAME_ANSWERS in float32, within CLOSE_ANSWERS below it.
 
-    Shapes:  x (N, 3, H, W) float32, a picture or a few.
+    Shapes:  x (N, C, H, W) float32, a picture or a few.
     Raises:  ValueError if fully_connected is not "same" and the answers differ by more, or are not
              finite.
     """
@@ -125,6 +129,10 @@ def _convert(layer: nn.Module, dtype: torch.dtype, fully_connected: FullyConnect
         return _Convolution(layer, dtype)
     if type(layer) is nn.Linear:
         return _FullyConnected(layer, dtype, fully_connected)
+    if next(layer.children(), None) is not None:
+        for name, inner in list(layer.named_children()):
+            layer.add_module(name, _convert(inner, dtype, fully_connected))
+        return layer
     return _InFloat32(layer, dtype) if next(layer.parameters(), None) is not None else layer
 
 

@@ -140,6 +140,26 @@ def test_loading_keeps_the_parameters_that_an_optimizer_holds(model: Model) -> N
     assert torch.equal(held[0], next(other.net.parameters()))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "vgg11-bn"])
+def test_nets_of_other_families_come_back_with_statistics_and_heads(
+    name: str, tmp_path: Path
+) -> None:
+    sees = Preprocessing(preprocessing().statistics, 72, 64, "mean-value", 64.0)
+    model = create(name, ("a", "b"), sees, seed=3)
+    state = {key: value.clone() for key, value in model.net.state_dict().items()}
+    other = create(name, ("a", "b"), sees, seed=3).net.state_dict()
+    assert all(torch.equal(other[key], value) for key, value in state.items())
+    for key, value in model.net.named_buffers():  # a new net's: mean 0, variance 1, no batches
+        assert bool((value == ("running_var" in key)).all()), key
+    model.net.train()(torch.rand(2, 3, 64, 64))
+    save_model(model, tmp_path)
+    found = open_model(tmp_path).net.state_dict()
+    for key, value in model.net.state_dict().items():
+        assert torch.equal(found[key], value), key
+    moved = [key for key, value in found.items() if not torch.equal(value, state[key])]
+    assert moved == [key for key, _ in model.net.named_buffers() if not key.startswith("loss")]
+
+
 def test_an_unknown_net_and_a_wrong_crop_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no net is called 'tinny' \(did you mean 'tiny'\?\)"):
         create("tinny", ("a", "b"), preprocessing(), seed=0)

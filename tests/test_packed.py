@@ -13,6 +13,7 @@ from alexnet.native import library
 from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import AlexNet
 from alexnet.packed import SAME_ANSWERS, FullyConnected, PackedNet, pack, pack_verified
+from tests.blocks import block_net
 
 # What rounding makes of logits, as a share of the largest: 8 bits in the weights of three layers,
 # 7 bits and a sign in each row of them, 8 bits everywhere. Each is a few times what was seen.
@@ -89,6 +90,19 @@ def test_without_kernels_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatc
     x = pictures_for(net)
     assert difference(pack(net)(x), answer(net, x)) < SAME_ANSWERS
     assert difference(pack(net, fully_connected="int8")(x), answer(net, x)) < INT8_WEIGHTS
+
+
+def test_the_layers_of_blocks_are_packed_and_heads_left_out() -> None:
+    net = block_net()
+    x = draw(3, 3, 16, 16)
+    wanted = answer(net, x)
+    packed = pack(net)
+    assert difference(packed(x), wanted) < SAME_ANSWERS
+    assert not any(type(each) is nn.Conv2d for each in packed.modules())
+    head = net.head.weight.data_ptr()
+    assert head not in [each.data_ptr() for each in chain(packed.parameters(), packed.buffers())]
+    assert difference(pack(net, dtype=torch.bfloat16)(x), wanted) < BF16
+    assert type(net.block.conv3x3) is nn.Conv2d
 
 
 def test_batches_and_sizes_may_change() -> None:

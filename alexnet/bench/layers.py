@@ -60,13 +60,13 @@ def time_layers(case: Case, *, repeats: int) -> list[LayerTimes]:
     net = at_work(case.draw_net(), case.dtype).train()
     x = case.draw_pictures().to(case.dtype)
     summary = summarise(case.net, classes=case.classes, input_size=case.side)
-    figures = {figure.name: figure for figure in summary.layers}
-    names = {layer: name for name, layer in net.named_children()}
+    names = {layer: name for name, layer in net.steps()}
     rows: list[LayerTimes] = []
     first = True  # up to conv1 nobody wants the gradient of the input
-    for step in fuse(net.children()):
+    for step in fuse(layer for _, layer in net.steps()):
         layers = members(step)
-        own = [figures[names[layer]] for layer in layers]
+        inside = [names[layer] for layer in layers]  # a block's layers are called block.layer
+        own = [each for each in summary.layers if each.name.partition(".")[0] in inside]
         parameters = [parameter for layer in layers for parameter in layer.parameters()]
         laps = [_pass(step, x, parameters, first=first) for _ in range(WARM_UPS + repeats)]
         y, forward, backward = laps[-1][0], *zip(*(lap[1:] for lap in laps[WARM_UPS:]), strict=True)
@@ -75,8 +75,8 @@ def time_layers(case: Case, *, repeats: int) -> list[LayerTimes]:
         touched = x.nbytes + weights + y.nbytes
         rows.append(
             LayerTimes(
-                name="+".join(figure.name for figure in own),
-                type="+".join(figure.type for figure in own),
+                name="+".join(inside),
+                type="block" if len(own) > len(inside) else "+".join(each.type for each in own),
                 forward=Timing.of(forward),
                 backward=Timing.of(backward),
                 forward_flop=flop,

@@ -62,12 +62,12 @@ def logits_of(net: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
 def training_flop(case: Case) -> int:
     """Return the operations of a training step.
 
-        6 * multiply-adds * batch, less 2 * those of conv1, which needs no gradient of its input
+        6 * multiply-adds * batch, less 2 * those of the first layer, which passes no gradient on
 
     Norms, pools and the update are not counted.
     """
     layers = summarise(case.net, classes=case.classes, input_size=case.side).layers
-    first = next(layer.multiply_adds for layer in layers if layer.name == "conv1")
+    first = next(layer.multiply_adds for layer in layers if layer.multiply_adds)
     return case.batch * (6 * sum(layer.multiply_adds for layer in layers) - 2 * first)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from alexnet import store
 from alexnet.data import statistics as data_statistics
@@ -24,6 +23,7 @@ from alexnet.data.statistics import Statistics
 from alexnet.device import choose_device, choose_dtype
 from alexnet.model import Model, create
 from alexnet.nets import find
+from alexnet.nets.chain import Chain
 from alexnet.store import StoreError
 from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkpoint
 from alexnet.training.guards import check_room
@@ -43,7 +43,7 @@ class Run:
     train: Loader
     validation: Loader
     model: Model
-    worker: nn.Module
+    worker: Chain
     """What computes: the model's net, or its copy in bfloat16."""
     optimizer: MomentumSGD
     position: Position

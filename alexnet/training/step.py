@@ -4,37 +4,71 @@ Source: Krizhevsky 2012, section 5.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alexnet.nets.chain import Chain
 
-def at_work(net: nn.Module, dtype: torch.dtype) -> nn.Module:
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def at_work(net: Net, dtype: torch.dtype) -> Net:
     """Return what computes the gradients: the net itself, or a copy of it in bfloat16.
 
     The net keeps the float32 weights that updates add up in; `MomentumSGD` rounds the copy in the
     same pass. Autocast would round all weights, and widen all gradients, anew in each step.
+
+    A layer that keeps numbers in buffers, as batch norm its statistics, is not copied: the worker
+    has the net's own, in float32, so that what it gathers while training is the net's.
     """
-    return net if dtype == torch.float32 else copy.deepcopy(net).to(dtype)
+    if dtype == torch.float32:
+        return net
+    kept = {id(layer): layer for layer in net.modules() if _keeps_numbers(layer)}
+    worker = copy.deepcopy(net, dict(kept))
+    rounded: dict[nn.Parameter, nn.Parameter] = {}  # two layers may share one
+    for layer in worker.modules():
+        if id(layer) in kept:
+            continue
+        for name, parameter in layer.named_parameters(recurse=False):
+            if parameter not in rounded:
+                rounded[parameter] = nn.Parameter(parameter.detach().to(dtype))
+            layer.register_parameter(name, rounded[parameter])
+    return worker
+
+
+def _keeps_numbers(layer: nn.Module) -> bool:
+    return any(buffer.is_floating_point() for buffer in layer.buffers(recurse=False))
 
 
 def gradients(
-    worker: nn.Module, x: Tensor, labels: Tensor, *, parts: int = 1, smoothing: float = 0.0
+    worker: Chain, x: Tensor, labels: Tensor, *, parts: int = 1, smoothing: float = 0.0
 ) -> Tensor:
     """Add the gradients of the mean loss to the worker's parameters and return the loss.
 
-        L = -(1 / N) * sum over pictures of ln softmax(worker(x))[label]
+        L = -(1 / N) * sum over pictures of ln softmax(logits)[label]
 
-    A batch in several `parts` needs less memory; only dropout's masks are drawn otherwise.
+    Auxiliary classifiers add their L times their weight, as `Heads` says; `smoothing` spreads that
+    share of the target over all classes.
 
-    Shapes:  x (N, 3, H, W) in the worker's type, labels (N,) int64 -> () float32.
+    A batch in several `parts` needs less memory; only dropout's masks are drawn otherwise, and
+    batch norm takes its statistics over a part.
+
+    Shapes:  x (N, C, H, W) in the worker's type, labels (N,) int64 -> () float32.
     """
     total = torch.zeros((), device=x.device)
     for part, part_labels in zip(x.chunk(parts), labels.chunk(parts), strict=True):
-        logits = worker(part).float()
-        losses = F.cross_entropy(logits, part_labels, label_smoothing=smoothing, reduction="sum")
-        loss = losses / len(labels)
+        heads = worker.heads(part)
+        loss = _sum_of_losses(heads.logits, part_labels, smoothing)
+        for logits in heads.auxiliary:
+            loss = loss + heads.weight * _sum_of_losses(logits, part_labels, smoothing)
+        loss = loss / len(labels)
         loss.backward()
         total += loss.detach()
     return total
+
+
+def _sum_of_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="sum")

@@ -31,7 +31,7 @@ def test_the_names_are_those_of_the_documents() -> None:
         ("alexnett", " (did you mean 'alexnet'?)"),
         ("cafenet", " (did you mean 'caffenet'?)"),
         ("AlexNet-2012-half", " (did you mean 'alexnet-2012-half'?)"),
-        ("densenet121", ""),
+        ("inceptron", ""),
         ("", ""),
     ],
 )

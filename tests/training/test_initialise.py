@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from alexnet.layers.merge import Concat
 from alexnet.nets.alexnet import LAYERS, AlexNet
-from alexnet.training.initialise import LAST_DEVIATION, normalise_outputs
+from alexnet.nets.chain import Chain
+from alexnet.training.initialise import LAST_DEVIATION, normalise_outputs, not_normalisable
+from tests.blocks import block_net
 from tests.conftest import TINY
 
 
@@ -68,3 +71,49 @@ def test_an_output_that_is_the_same_for_all_pictures_keeps_its_weights() -> None
     np.testing.assert_allclose(first.weight.detach().numpy(), [[r, 0], [0, 5]], rtol=1e-6)
     np.testing.assert_allclose(first.bias.detach().numpy(), [-2 * r, -35], rtol=1e-6)
     assert all(bool(p.isfinite().all()) for p in net.parameters())
+
+
+class Fork(nn.Module):
+    """Two convolutions side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(3, 4, 1)
+        self.concat = Concat()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.concat(self.left(x), self.right(x))
+        return y
+
+
+class ForkNet(Chain):
+    """A fork and a fully connected layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fork, self.relu = Fork(), nn.ReLU()
+        self.flatten, self.fc = nn.Flatten(), nn.Linear(6 * 25, 3)
+
+
+def test_layers_in_blocks_are_normalised_too() -> None:
+    torch.manual_seed(0)
+    net, x = ForkNet(), torch.randn(16, 3, 5, 5) * 40
+    normalise_outputs(net, x)
+    seen = net.activations(x, ["fork.left", "fork.right", "fc"])
+    for name, y in seen.items():
+        outputs = np.moveaxis(y.detach().double().numpy(), 1, 0).reshape(y.shape[1], -1)
+        np.testing.assert_allclose(outputs.mean(1), 0, atol=2e-4)
+        expected = LAST_DEVIATION if name == "fc" else 1.0
+        np.testing.assert_allclose(outputs.std(1), expected, rtol=2e-4)
+
+
+def test_a_net_with_batch_norm_or_without_biases_is_refused() -> None:
+    message = "and block.conv3x3 of this net is one without a bias; use --init source"
+    with pytest.raises(ValueError, match=message):
+        normalise_outputs(block_net(), torch.zeros(2, 3, 16, 16))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    assert not_normalisable(net) == (
+        "init is 'normalised', which scales convolutions and fully connected layers with biases, "
+        "and 1 of this net is of the kind BatchNorm2d; use --init source"
+    )
+    assert not_normalisable(tiny()[0]) is None
