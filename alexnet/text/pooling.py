@@ -201,15 +201,14 @@ def pooling(setting: Setting) -> nn.Module:
     # torch clips always and wants pads up to half of the kernel. Where Caffe does not clip, a
     # window begins behind the picture only if the stride is larger than the kernel.
     equal = all(2 * p.pad <= p.kernel and (p.clips or p.stride <= p.kernel) for p in panes)
-    rows, columns = panes
-    sizes = [
+    kernel, stride, pad = (
         tall if tall == wide else (tall, wide)
-        for tall, wide in zip(rows[:3], columns[:3], strict=True)
-    ]
+        for tall, wide in zip(panes.rows[:3], panes.columns[:3], strict=True)
+    )
     if method == "MAX" and setting.tops == 1 and equal:
-        return nn.MaxPool2d(*sizes, ceil_mode=rows.ceil)
+        return nn.MaxPool2d(kernel, stride, pad, ceil_mode=panes.rows.ceil)
     if method == "AVE" and equal:
-        return nn.AvgPool2d(*sizes, ceil_mode=rows.ceil)
+        return nn.AvgPool2d(kernel, stride, pad, ceil_mode=panes.rows.ceil)
     return MaxPooling(panes, mask=setting.tops > 1) if method == "MAX" else AveragePooling(panes)
 
 

@@ -149,7 +149,8 @@ def _convolve(x: Tensor, weight: Tensor, windows: Windows, group: int) -> Tensor
         part = _convolve(rows.flatten(0, 1), weight[:, :, offset], inner, group)
         total = part if total is None else total + part
     assert total is not None
-    return total.unflatten(0, (-1, count[0])).transpose(1, 2).contiguous()
+    whole: Tensor = total.unflatten(0, (-1, count[0]))
+    return whole.transpose(1, 2).contiguous()
 
 
 def convolution(setting: Setting) -> nn.Module:
