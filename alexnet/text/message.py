@@ -190,9 +190,9 @@ class Message:
                 twin._values[name] = value
         return twin
 
-    def stand_where(self, other: "Message") -> None:
-        """Take the place of another message, and of those of its fields that this one may have."""
-        self.source, self.line = other.source, other.line
+    def stand_where(self, other: "Message", field: str = "") -> None:
+        """Take the place of another message, or of a field there, and those of fields both have."""
+        self.source, self.line = other.source, other._places.get(field, (other.line, 0))[0]
         self._places = {k: v for k, v in other._places.items() if k in self.fields}
 
     def mark(self, name: str, place: Place) -> None:

@@ -15,9 +15,8 @@ from alexnet.text.lexer import clipped
 from alexnet.text.message import TextError, checked
 from alexnet.text.schema import ENUMS, Field
 
-_OCTAL: Final = re.compile(r"0[0-7]+\Z")
 _INTEGER: Final = re.compile(r"(?:0|[1-9][0-9]*|0[0-7]+|0[xX][0-9a-fA-F]+)\Z")
-_DECIMAL: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?\Z")
+_DECIMAL: Final = re.compile(r"(?:(?:0(?![0-9])|[1-9][0-9]*)\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?\Z")
 _ESCAPE: Final = re.compile(
     r"\\(?:(?P<octal>[0-7]{1,3})|[xX](?P<byte>[0-9a-fA-F]{1,2})"
     r"|(?P<code>u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})|(?P<letter>.))",
@@ -78,7 +77,7 @@ def _number(field: Field, kind: str, word: str) -> float:
         return math.nan
     if kind != "number":
         raise TextError(f"{field.name} takes a number, not {_seen(word)}")
-    if _OCTAL.match(word) or not _DECIMAL.match(word):
+    if not _DECIMAL.match(word):
         raise TextError(f"{field.name} takes a decimal number, not {clipped(word)}")
     return float(word.rstrip("fF"))
 
