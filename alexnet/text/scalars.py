@@ -16,7 +16,9 @@ from alexnet.text.message import TextError, checked
 from alexnet.text.schema import ENUMS, Field
 
 _INTEGER: Final = re.compile(r"(?:0|[1-9][0-9]*|0[0-7]+|0[xX][0-9a-fA-F]+)\Z")
-_DECIMAL: Final = re.compile(r"(?:(?:0(?![0-9])|[1-9][0-9]*)\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?\Z")
+_DECIMAL: Final = re.compile(
+    r"(?:(?:0(?![0-9])|[1-9][0-9]*)\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?\Z"
+)
 _ESCAPE: Final = re.compile(
     r"\\(?:(?P<octal>[0-7]{1,3})|[xX](?P<byte>[0-9a-fA-F]{1,2})"
     r"|(?P<code>u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})|(?P<letter>.))",
