@@ -6,6 +6,7 @@ import pytest
 
 from alexnet.inspection.compare import Difference, compare
 from alexnet.nets import NETS
+from alexnet.nets.chain import Chain
 
 
 def found(first: str, second: str) -> dict[str, tuple[str, str]]:
@@ -96,3 +97,35 @@ def test_an_unknown_net_is_refused_on_either_side() -> None:
     for pair in (("cafenet", "alexnet"), ("alexnet", "cafenet")):
         with pytest.raises(ValueError, match=message):
             compare(*pair)
+
+
+def test_nets_of_two_families_share_some_fields_and_miss_others() -> None:
+    differences = found("vgg16", "resnet18")
+    assert differences["widths"] == ("64, 128, 256, 512, 512", "64, 128, 256, 512")
+    assert differences["fc_units"] == ("4096", "-")
+    assert differences["bottleneck"] == ("-", "False")
+    assert differences["conv2_1"] == ("convolution 128x112x112, 73,856 parameters", "-")
+    assert differences["conv2_1.add"] == ("-", "addition 64x56x56")
+    assert not {"order of layers", "input_size"} & set(differences)
+
+
+def test_a_preset_that_is_no_dataclass_says_its_source_and_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Plain:
+        """A net that was read from a file."""
+
+        source, input_size, channels = "a file", 67, 3
+        published, published_classes, notes = None, 1000, ()
+
+        def build(self, *, classes: int = 1000, input_size: int | None = None) -> Chain:
+            return NETS["alexnet"].build(classes=classes, input_size=input_size or 67)
+
+        def check_input(self, input_size: int) -> int:
+            return NETS["alexnet"].check_input(input_size)
+
+    monkeypatch.setitem(NETS, "plain", Plain())
+    differences = found("alexnet", "plain")
+    assert differences["source"] == (NETS["alexnet"].source, "a file")
+    assert differences["input_size"] == ("227", "67")
+    assert differences["fc_units"] == ("4096", "-")

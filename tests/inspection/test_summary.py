@@ -5,9 +5,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import torch
+from torch import Tensor, nn
 
-from alexnet.inspection.summary import LayerFigures, Summary, summarise
+from alexnet.inspection.summary import LayerFigures, Summary, layer_figures, summarise
+from alexnet.layers.merge import Add
 from alexnet.nets import ALEXNETS, NETS
+from tests.blocks import block_net
 
 
 def layers_of(summary: Summary) -> dict[str, LayerFigures]:
@@ -77,6 +81,77 @@ def test_an_average_over_pool5_adds_no_pixel_to_what_fc6_sees(
     assert layers["pool5"].output == (256, side, side)
     assert layers["average5"].receptive_field == seen_by("pool5", FEATURES, side=widest)
     assert layers["fc6"].receptive_field == seen_by("pool5", FEATURES, side=side)
+
+
+FIELDS = {  # Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks
+    ("vgg16", "pool5"): 212,
+    ("resnet50", "conv5_3.relu"): 483,
+    ("resnet101", "conv5_3.relu"): 1027,
+    ("resnet152", "conv5_3.relu"): 1507,
+}
+
+
+@pytest.mark.parametrize(("net", "layer"), FIELDS)
+def test_receptive_fields_of_other_families_are_the_published_ones(net: str, layer: str) -> None:
+    assert layers_of(summarise(net))[layer].receptive_field == FIELDS[net, layer]
+
+
+def meta_rows(net: nn.Module, side: int, channels: int = 3) -> dict[str, LayerFigures]:
+    x = torch.empty(1, channels, side, side, device="meta")
+    return {row.name: row for row in layer_figures(net.to("meta"), x)}
+
+
+def test_where_branches_meet_a_layer_sees_what_any_of_them_sees() -> None:
+    rows = meta_rows(block_net(), 16)
+    # 3 wide and every second pixel; 3 x 3 adds 2 * 2 pixels to it, 5 x 5 adds 4 * 2
+    fields = {name: row.receptive_field for name, row in rows.items()}
+    assert (fields["conv1"], fields["block.conv3x3"], fields["block.conv5x5"]) == (3, 7, 11)
+    assert {fields[f"block.{name}"] for name in ("concat", "norm", "add", "relu")} == {11}
+    assert fields["fc"] == 11 + 7 * 2  # the mean over 8 x 8
+
+
+def test_branches_that_look_to_different_sides_see_both() -> None:
+    class Sides(nn.Module):
+        """Two pixels from one padded above and left, and one padded as much below and right."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.before, self.after = nn.ZeroPad2d((4, 0, 4, 0)), nn.ZeroPad2d((0, 4, 0, 4))
+            self.left, self.right = nn.Conv2d(1, 1, 5), nn.Conv2d(1, 1, 5)
+            self.add = Add()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.add(self.left(self.before(x)), self.right(self.after(x)))
+            return y
+
+    fields = {name: row.receptive_field for name, row in meta_rows(Sides(), 9, 1).items()}
+    assert (fields["left"], fields["right"], fields["add"]) == (5, 5, 9)
+
+
+def test_a_layer_that_runs_twice_has_two_rows_and_its_weights_count_once() -> None:
+    layer = nn.Conv2d(3, 3, 3, padding=1)
+    x = torch.empty(1, 3, 9, 9, device="meta")
+    rows = layer_figures(nn.Sequential(layer, layer).to("meta"), x)
+    assert [row.parameters for row in rows] == [84, 0]
+    assert [row.multiply_adds for row in rows] == [81 * 27 * 3] * 2
+    assert [row.receptive_field for row in rows] == [3, 5]
+
+
+def test_what_happens_between_layers_sees_what_ran_before() -> None:
+    class Reshaped(nn.Module):
+        """A convolution whose maps are put into a row without a layer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 2, 3, dilation=2), nn.Linear(2 * 25, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.fc(self.conv(x).reshape(len(x), -1))
+            return y
+
+    rows = meta_rows(Reshaped(), 9, 1)
+    assert [row.receptive_field for row in rows.values()] == [5, 5]
+    assert rows["fc"].multiply_adds == 150
 
 
 # ---- Figures ------------------------------------------------------------------------------------
@@ -161,6 +236,44 @@ def test_the_check_says_not_equal_when_one_figure_is_off_by_one(off: int) -> Non
     )
     layers = [replace(summary.layers[0], neurons=290_399), *summary.layers[1:]]
     assert replace(summary, layers=tuple(layers)).check.startswith("NOT equal")
+
+
+def test_what_nobody_published_is_not_compared() -> None:
+    summary = summarise("alexnet")
+    parts = replace(summary, published=(60_965_224, None, 724_406_816))
+    assert parts.check == "equal to the published parameters and multiply-adds"
+    alone = replace(summary, published=(None, 659_272, None))
+    assert alone.check == "equal to the published neurons"
+    wrong = replace(summary, published=(60_965_224, None, 1))
+    assert wrong.check.startswith("NOT equal to the published figures (60965224, None, 1): counted")
+
+
+def test_layers_have_a_dot_behind_their_block_and_batch_norm_no_neurons() -> None:
+    layers = layers_of(summarise("resnet18"))
+    norm = layers["conv2_1.bn1"]
+    assert (norm.type, norm.parameters, norm.neurons) == ("batch norm", 128, 0)
+    assert layers["conv2_1.add"].type == "addition"
+    merged = layers_of(summarise("googlenet"))["inception_3a.concat"]
+    assert (merged.type, merged.output) == ("concatenation", (256, 28, 28))
+
+
+def test_auxiliary_classifiers_are_a_note_and_no_layers() -> None:
+    summary = summarise("googlenet")
+    assert not [layer.name for layer in summary.layers if layer.name.startswith("loss")]
+    counted = "6,379,728 more parameters serve training only and are not counted here."
+    assert summary.notes[-1] == counted
+
+
+def test_a_kind_of_layer_without_a_name_here_goes_by_its_class() -> None:
+    rows = meta_rows(nn.Sequential(nn.Hardtanh()), 4)
+    assert rows["0"].type == "Hardtanh"
+
+
+def test_counting_leaves_the_net_as_it_was() -> None:
+    net = block_net().to("meta").train()
+    layer_figures(net, torch.empty(1, 3, 16, 16, device="meta"))
+    assert all(layer.training for layer in net.modules())
+    assert not any(layer._forward_hooks for layer in net.modules())
 
 
 def test_the_json_has_the_layers_their_figures_and_the_totals() -> None:
