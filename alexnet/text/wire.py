@@ -1,9 +1,8 @@
 """Caffe's messages as bytes: the wire format of protobuf, read and written by the schema.
 
 Source:  Protocol Buffers, "Encoding"; BVLC Caffe, src/caffe/util/io.cpp. Numbers of blobs and of
-         Datum.float_data become arrays, packed or not; every other float becomes the shortest
-         Python float of the same float32, so that text and binary files agree. Strings that are
-         not UTF-8 survive as surrogates.
+         Datum.float_data become arrays, packed or not. Strings that are not UTF-8 survive as
+         surrogates.
 Differs: groups are refused, though protobuf skips them: Caffe has none. A file may have no more
          than MAX_VALUES fields beside the numbers in arrays, and its length is not limited to
          Caffe's 2 GB. Messages are read one inside the other only as deep as the schema goes,
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.text.binary import Bytes, map_file, refuse_other_formats
-from alexnet.text.message import Message, TextError
+from alexnet.text.message import RANGES, Message, TextError
 from alexnet.text.schema import ENUMS, MESSAGES, Field
 
 MAX_VALUES: Final = 250_000
@@ -31,12 +30,6 @@ _WIRE_TYPES: Final = {"float": _FIXED32, "double": _FIXED64, "string": _LENGTH, 
 _NUMBER_TYPES: Final[dict[str, np.dtype[Any]]] = {
     "float": np.dtype("<f4"),
     "double": np.dtype("<f8"),
-}
-_RANGES: Final = {
-    "int32": (-(2**31), 2**31 - 1),
-    "uint32": (0, 2**32 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "bool": (0, 1),
 }
 
 
@@ -179,7 +172,7 @@ class _Reader:
             position += number.itemsize
             if position > end:
                 raise self.refuse(start, f"the file is cut in a {field.type}")
-            return _shortest(np.frombuffer(self.view[start:position], number)[0]), position
+            return np.frombuffer(self.view[start:position], number)[0].item(), position
         bits, position = self.varint(position, end)
         if field.type in ENUMS:
             name = _ENUM_NAMES[field.type].get(_signed(bits, 32))
@@ -270,11 +263,6 @@ def _signed(bits: int, width: int) -> int:
     return bits - (1 << width) if bits >> (width - 1) else bits
 
 
-def _shortest(value: np.floating[Any]) -> float:
-    """Return the float with the fewest digits that is this number in its own precision."""
-    return float(str(value))
-
-
 def is_array(kind: str, field: Field) -> bool:
     """Return whether a field's values are held as an array: numbers of blobs and of a Datum."""
     return field.repeated and field.type in _NUMBER_TYPES and kind in ("BlobProto", "Datum")
@@ -287,7 +275,7 @@ def _gather(kind: str, field: Field, before: Any, values: list[Any]) -> Any:
     if is_array(kind, field):
         pieces = [before, *values] if len(before) else values
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-    return [*before, *(_shortest(value) for piece in values for value in piece)]
+    return [*before, *(value for piece in values for value in piece.tolist())]
 
 
 # ---- Writing ------------------------------------------------------------------------------------
@@ -362,14 +350,12 @@ def _encode_value(message: Message, field: Field, value: Any) -> bytes:
     if field.type == "bytes":
         return bytes(value)
     if field.type in _NUMBER_TYPES:
-        # A float32 beyond its range is infinite, as in Caffe; struct would raise.
-        with np.errstate(over="ignore"):
-            return bytes(np.array(value, np.float64).astype(_NUMBER_TYPES[field.type]).data)
+        return bytes(np.array(value, _NUMBER_TYPES[field.type]).data)
     if field.type in ENUMS:
         return _varint(ENUMS[field.type][value] & 0xFFFFFFFFFFFFFFFF)
-    low, high = _RANGES[field.type]
-    if not low <= value <= high:
-        raise message.refuse(f"{field.name} is {value}; it must be within {low} and {high}")
+    low, end = RANGES.get(field.type, (0, 2))
+    if not low <= value < end:  # an array of integers, which the message takes as it is
+        raise message.refuse(f"{field.name} is {value}; it must be from {low} to {end - 1}")
     return _varint(int(value) & 0xFFFFFFFFFFFFFFFF)
 
 
