@@ -6,10 +6,7 @@ Source: Caffe, solvers/sgd_solver.cpp, GetLearningRate. The arithmetic is its ow
 
 import numpy as np
 
-from alexnet.nearest import nearest
 from alexnet.text.message import Message
-
-POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 
 
 def rate_at(solver: Message, iteration: int, step: int) -> tuple[float, int]:
@@ -26,11 +23,9 @@ def rate_at(solver: Message, iteration: int, step: int) -> tuple[float, int]:
     `step` is what the call before returned, 0 in the beginning, and SolverState's current_step:
     `multistep` goes on from it, by one at most in each call, and `step` counts it anew.
 
-    Source:  Caffe, SGDSolver::GetLearningRate.
-    Raises:  TextError if the policy is unknown, or gamma or stepsize cannot be.
+    Source:  Caffe, SGDSolver::GetLearningRate. What a policy needs, `check_solver` has checked.
     """
     policy: str = solver["lr_policy"]
-    _check(solver, policy)
     if policy == "step":
         step = iteration // solver["stepsize"]
     if policy == "multistep":
@@ -54,20 +49,3 @@ def _rate(solver: Message, policy: str, iteration: int, step: int) -> np.float32
         distance = now - np.float32(solver["stepsize"])
         return np.float32(base * (one / (one + np.exp(-gamma * distance))))
     return base
-
-
-def _check(solver: Message, policy: str) -> None:
-    if policy not in POLICIES:
-        known = ", ".join(POLICIES)
-        raise solver.refuse(
-            f"lr_policy is {policy!r}{nearest(policy, POLICIES)}; it must be one of {known}",
-            "lr_policy",
-        )
-    if policy in ("step", "sigmoid") and solver["stepsize"] <= 0:
-        raise solver.refuse(
-            f"stepsize is {solver['stepsize']}; lr_policy {policy!r} needs one above 0", "stepsize"
-        )
-    if policy not in ("fixed", "poly") and solver["gamma"] < 0:
-        raise solver.refuse(
-            f"gamma is {solver['gamma']:g}; lr_policy {policy!r} needs one of 0 or more", "gamma"
-        )

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from alexnet.native.training import update as sgd_in_one_pass
-from alexnet.nearest import nearest
 from alexnet.text.assembly import Learnable
 from alexnet.text.message import Message
 
@@ -134,12 +133,7 @@ class Updates:
     """The updates of a net's blobs by one solver, and the history that they need."""
 
     def __init__(self, learnable: Sequence[Learnable], solver: Message) -> None:
-        """Start with a history of zeros.
-
-        Raises: TextError if the solver's type or regularisation is unknown, or its momentum or
-                rms_decay is none that the type can have.
-        """
-        _check(solver)
+        """Start with a history of zeros; `check_solver` has passed the solver."""
         self._learnable, self._solver = list(learnable), solver
         self._rule = RULES[solver["type"]]
         copies = HISTORIES.get(solver["type"], 1)
@@ -210,26 +204,3 @@ def _gradient(blob: Learnable) -> Tensor:
 
 def _float32(value: float) -> float:
     return float(np.float32(value))
-
-
-def _check(solver: Message) -> None:
-    kind, regularisation = solver["type"], solver["regularization_type"]
-    if kind not in RULES:
-        known = ", ".join(RULES)
-        raise solver.refuse(
-            f"type is {kind!r}{nearest(kind, RULES)}; it must be one of {known}", "type"
-        )
-    if regularisation not in ("L1", "L2"):
-        raise solver.refuse(
-            f"regularization_type is {regularisation!r}; it must be 'L1' or 'L2'",
-            "regularization_type",
-        )
-    if kind in ("AdaGrad", "RMSProp") and solver["momentum"] != 0:
-        raise solver.refuse(
-            f"momentum is {solver['momentum']:g}; it cannot be used with {kind}: leave it out",
-            "momentum",
-        )
-    if kind == "RMSProp" and not 0 <= solver["rms_decay"] < 1:
-        raise solver.refuse(
-            f"rms_decay is {solver['rms_decay']:g}; it must be from 0 up to, but not, 1", "rms_decay"
-        )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from alexnet.caffe.update import RULES, Updates
 from alexnet.text.assembly import Learnable
-from alexnet.text.message import Message, TextError
+from alexnet.text.message import Message
 
 Array = NDArray[np.float64]
 SHAPES = [(3, 2, 5, 5), (7,), (5, 11), (1,)]
@@ -171,25 +171,3 @@ def test_with_snapshot_diff_the_gradient_becomes_what_was_subtracted(kind: str) 
     for blob, old in zip(blobs, before, strict=True):
         assert blob.tensor.grad is not None
         torch.testing.assert_close(old - blob.tensor, blob.tensor.grad, rtol=1e-4, atol=1e-6)
-
-
-def test_an_unknown_solver_is_refused_and_the_nearest_is_named() -> None:
-    with pytest.raises(TextError, match=r"type is 'Adamm' \(did you mean 'Adam'\?\); it must be"):
-        Updates([], solver("Adamm"))
-
-
-def test_an_unknown_regularisation_is_refused() -> None:
-    with pytest.raises(TextError, match="regularization_type is 'L3'; it must be 'L1' or 'L2'"):
-        Updates([], solver("SGD", regularization_type="L3"))
-
-
-@pytest.mark.parametrize("kind", ["AdaGrad", "RMSProp"])
-def test_momentum_is_refused_where_the_rule_has_none(kind: str) -> None:
-    with pytest.raises(TextError, match=f"momentum is 0.9; it cannot be used with {kind}"):
-        Updates([], solver(kind, momentum=0.9))
-
-
-@pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_an_rms_decay_outside_its_range_is_refused(decay: float) -> None:
-    with pytest.raises(TextError, match=f"rms_decay is {decay:g}; it must be from 0"):
-        Updates([], solver("RMSProp", rms_decay=decay))
