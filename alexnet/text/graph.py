@@ -198,20 +198,31 @@ class TextNet(nn.Module):
         return {name: tensors for name, tensors in found.items() if tensors}
 
     @torch.no_grad()
-    def load_blobs(self, given: Mapping[str, Sequence[NDArray[np.float32]]]) -> list[str]:
+    def load_blobs(
+        self, given: Mapping[str, Sequence[NDArray[np.float32]]], *, source: str = "the weights"
+    ) -> list[str]:
         """Take over blobs by layer name, and return what is worth a remark.
 
         Layers that are not in the net are left out; layers that are not given keep their values.
 
-        Raises: TextError if a layer has another number of blobs, or other shapes.
+        Raises: TextError if a layer has another number of blobs or other shapes, with all of them
+                in a table, or if no layer is given at all.
         """
         own = self.blobs()
         shapes = {name: [tuple(b.shape) for b in tensors] for name, tensors in own.items()}
-        notes = check_fit(given, shapes)
-        for name, tensors in own.items():
-            for tensor, array in zip(tensors, given.get(name, ()), strict=False):
-                tensor.copy_(torch.from_numpy(np.array(array, np.float32)).reshape(tensor.shape))
-        return notes
+        owned = {(each.layer, each.index) for each in self.learnable}
+        shared = {
+            name: [index for index in range(len(tensors)) if (name, index) not in owned]
+            for name, tensors in own.items()
+        }
+        arrays = {name: list(each) for name, each in given.items()}
+        fit = check_fit(arrays, shapes, source=source, shared=shared)
+        for name, found in fit.blobs.items():
+            for index, array in found.items():
+                own[name][index].copy_(torch.from_numpy(np.array(array, np.float32)))
+        kept = [f"layer {name} is not in {source}; it keeps its values" for name in fit.missing]
+        left = [f"ignoring layer {name} of {source}" for name in fit.extra]
+        return [*kept, *left, *fit.warnings]
 
     def to_message(self, *, diff: bool = False) -> Message:
         """Return the net with its blobs, as the original writes it into a .caffemodel.
