@@ -5,6 +5,7 @@ every bit. Its random numbers are another stream of the same distribution: TRAIN
 TEST in the centre, and `mirror` mirrors half of the pictures in both phases.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,6 +149,11 @@ def read_transform(record: Message, phase: Phase) -> Transform:
         mean=mean,
         mean_values=values if len(values) else None,
     )
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return a layer's random numbers: others for another seed and for another name."""
+    return np.random.default_rng([seed % 2**64, zlib.crc32(name.encode("utf-8", "replace"))])
 
 
 def _by(shape: Shape) -> str:
