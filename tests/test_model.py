@@ -46,6 +46,7 @@ def test_a_model_comes_back_with_all_that_its_answers_depend_on(
         "crop_size": 67,
         "subtract": "mean-value",
         "divide_by": 64.0,
+        "colours": "rgb",
     }
     kept = found.preprocessing.statistics.tensors()
     for name, tensor in model.preprocessing.statistics.tensors().items():
@@ -54,6 +55,14 @@ def test_a_model_comes_back_with_all_that_its_answers_depend_on(
     assert torch.equal(found.net(x), model.net.eval()(x))
     assert not found.net.training
     assert store.read_manifest(tmp_path / "model")["record"] == {"step": 7}
+
+
+def test_a_model_from_before_colours_were_stored_opens_as_rgb(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "now")
+    content, groups = store.read(tmp_path / "now")
+    del content["preprocessing"]["colours"], content["format"], content["digest"]
+    store.write(tmp_path / "before", content, groups)
+    assert open_model(tmp_path / "before").preprocessing.colours == "rgb"
 
 
 def test_an_opened_net_can_be_trained_on(model: Model, tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from alexnet.data.statistics import Statistics
 from alexnet.native import training as native
 from alexnet.native.stages import Values, Windows
 
-Subtract = Literal["mean-image", "mean-value"]
+Subtract = Literal["mean-image", "mean-value", "none"]
+Colours = Literal["rgb", "bgr", "grey"]
+GREY = (0.299, 0.587, 0.114)
+"""The share of red, green and blue in grey: ITU-R BT.601, as JPEG, OpenCV and Pillow have it."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,11 @@ class Preprocessing:
     crop_size: int = 227
     """Side of the window that the net sees, in pixels."""
     subtract: Subtract = "mean-image"
-    """The training set's mean of each pixel (the paper), or of each colour."""
+    """The training set's mean of each pixel (the paper) or of each colour, or nothing."""
     divide_by: float = 1.0
     """Grey levels that become 1 after the subtraction; the paper leaves them as they are."""
+    colours: Colours = "rgb"
+    """What the net reads: three colours, these in the order of Caffe's nets, or grey alone."""
 
     def __post_init__(self) -> None:
         if self.crop_size > self.picture_size:
@@ -47,6 +52,7 @@ class Preprocessing:
             "crop_size": self.crop_size,
             "subtract": self.subtract,
             "divide_by": self.divide_by,
+            "colours": self.colours,
         }
 
     @property
@@ -105,18 +111,36 @@ def cut(
 
     The mean image is subtracted where the window lies, before mirroring, as in the paper.
 
-    Shapes:  pictures (N, H, W, 3) uint8, shift (N, 3) -> (N, 3, crop, crop) of `dtype` on the
-             device of the pictures, channels last in memory.
+    Shapes:  pictures (N, H, W, 3) uint8, shift (N, 3) -> (N, C, crop, crop) of `dtype` on the
+             device of the pictures, channels last in memory; C is 1 for grey, else 3.
     """
     statistics, mean = preprocessing.statistics, None
     if preprocessing.subtract == "mean-image":
         mean = statistics.mean_image.to(pictures.device)
-    else:
+    elif preprocessing.subtract == "mean-value":
         colours = torch.zeros(1, 3) if shift is None else shift
         shift = (colours - statistics.mean_value).expand(len(pictures), 3)
     shift = None if shift is None else shift.to(pictures.device)
     values = Values(mean, shift, preprocessing.divide_by)
-    return native.cut(pictures, windows, values, size=preprocessing.crop_size, dtype=dtype)
+    kind = preprocessing.colours
+    exact = torch.float32 if kind == "grey" else dtype  # grey is a sum, to be rounded once
+    x = native.cut(pictures, windows, values, size=preprocessing.crop_size, dtype=exact)
+    return in_colours(x, kind).to(dtype)
+
+
+def in_colours(x: Tensor, colours: Colours) -> Tensor:
+    """Return RGB inputs in the colours that a net reads; means and shifts are taken off before.
+
+        grey = .299 R + .587 G + .114 B
+
+    Shapes:  x (N, 3, H, W) float -> same, or (N, 1, H, W) for grey; channels last in memory.
+    """
+    if colours == "grey":
+        red, green, blue = (x[:, i : i + 1] * share for i, share in enumerate(GREY))
+        return (red + green + blue).contiguous(memory_format=torch.channels_last)
+    if colours == "bgr":
+        return x.flip(1).contiguous(memory_format=torch.channels_last)
+    return x
 
 
 def random_resized_cut(
@@ -137,7 +161,7 @@ def random_resized_cut(
     """
     count, height, width = pictures.shape[:3]
     size = preprocessing.crop_size
-    assert preprocessing.subtract == "mean-value", "a mean image has no meaning in a resized window"
+    assert preprocessing.subtract != "mean-image", "a mean image has no meaning in a resized window"
     draws = torch.rand(5, count, generator=generator)
     area = height * width * (smallest_area + (1 - smallest_area) * draws[0])
     ratio = torch.exp((draws[1] * 2 - 1) * torch.log(torch.tensor(4 / 3)))
@@ -154,7 +178,7 @@ def random_resized_cut(
         resized = F.interpolate(window, size=(size, size), mode="bilinear", antialias=True)
         resized = resized[0].permute(1, 2, 0)
         out[index].copy_(resized.flip(1) if flip and draws[4, index] < 0.5 else resized)
-    return _shift(out, preprocessing, shift)
+    return in_colours(_shift(out, preprocessing, shift), preprocessing.colours)
 
 
 def _shift(out: Tensor, preprocessing: Preprocessing, shift: Tensor | None) -> Tensor:

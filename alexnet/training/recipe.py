@@ -28,7 +28,8 @@ class Recipe:
     net: str = "alexnet"
     """Net to train: a name that `alexnet summary` knows."""
     init: Literal["source", "normalised"] = "source"
-    """Initial weights as the net's source has them, or scaled to outputs of deviation 1."""
+    """Initial weights as the net's source has them, or scaled to outputs of deviation 1, which
+    nets with batch norm need not."""
     epochs: int = 90
     """Passes over the training pictures."""
     steps: int = 0
@@ -71,7 +72,8 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest Euclidean norm of the whole gradient; 0 does not clip."""
     accumulate: int = 1
-    """Parts into which a batch is cut to save memory; only dropout's masks change."""
+    """Parts into which a batch is cut to save memory; only dropout's masks and what batch norm
+    takes its statistics over change."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
     crop: Literal["random", "random-resized"] = "random"
@@ -82,8 +84,8 @@ class Recipe:
     """Mirror half of the training pictures; switch off where left and right mean something."""
     lighting: float = 0.1
     """PCA lighting, in standard deviations of the training set's principal colours; 0 is off."""
-    subtract: Literal["mean-image", "mean-value"] = "mean-image"
-    """Subtract the mean of each pixel (the paper) or of each colour."""
+    subtract: Literal["mean-image", "mean-value", "none"] = "mean-image"
+    """Subtract the mean of each pixel (the paper), of each colour, or nothing."""
     divide_by: float = 1.0
     """Divide the inputs by this many grey levels; the paper does not, 64 gives a deviation of 1."""
     picture_size: int = 256
@@ -148,8 +150,8 @@ class Recipe:
             ("lighting", "0 or more", self.lighting >= 0),
             (
                 "subtract",
-                "mean-value where crop is random-resized: a mean image has no meaning there",
-                self.crop == "random" or self.subtract == "mean-value",
+                "mean-value or none where crop is random-resized: a mean image means nothing there",
+                self.crop == "random" or self.subtract != "mean-image",
             ),
             ("divide_by", "above 0", self.divide_by > 0),
             (

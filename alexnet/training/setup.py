@@ -27,6 +27,7 @@ from alexnet.nets.chain import Chain
 from alexnet.store import StoreError
 from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkpoint
 from alexnet.training.guards import check_room
+from alexnet.training.initialise import not_normalisable
 from alexnet.training.journal import Journal
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
@@ -133,18 +134,18 @@ def _assemble(
     statistics: Statistics,
 ) -> Run:
     device = choose_device(recipe.device)
-    model = create(
-        recipe.net,
-        split.train.classes,
-        Preprocessing(
-            statistics,
-            recipe.picture_size,
-            _crop_size(recipe),
-            recipe.subtract,
-            recipe.divide_by,
-        ),
-        seed=derive_seed(recipe.seed, "weights"),
+    preprocessing = Preprocessing(
+        statistics,
+        recipe.picture_size,
+        _crop_size(recipe),
+        recipe.subtract,
+        recipe.divide_by,
+        "grey" if find(recipe.net).channels == 1 else "rgb",
     )
+    seed = derive_seed(recipe.seed, "weights")
+    model = create(recipe.net, split.train.classes, preprocessing, seed=seed)
+    if recipe.init == "normalised" and (reason := not_normalisable(model.net)):
+        raise ValueError(reason)
     model.net.to(device)
     dtype = choose_dtype(recipe.precision, device)
     worker = at_work(model.net, dtype)

@@ -91,7 +91,10 @@ WORDS = [
     (["--lr", "nan"], r"lr holds nan; it must be a finite number"),
     (["--layer-lr", "conv1=slow"], r"layer_lr is 'conv1=slow'; write LAYER=FACTOR, such as conv1"),
     (["--layer-lr", "conv9=1"], r"layer_lr names 'conv9', which the net has not; its layers are"),
-    (["--crop", "random-resized"], r"subtract is 'mean-image'; it must be mean-value where crop"),
+    (
+        ["--crop", "random-resized"],
+        r"subtract is 'mean-image'; it must be mean-value or none where",
+    ),
     (["--input-size", "66"], r"input size 66 leaves no pixel at pool5; the smallest size"),
     (["--pattience", "3"], r"Unknown option: --pattience\. Did you mean --patience\?"),
 ]

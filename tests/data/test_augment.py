@@ -1,5 +1,7 @@
 """Windows, mirror images and colour shifts, against numpy and against what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from alexnet.data.augment import (
+    Colours,
     Preprocessing,
     Subtract,
     cut,
+    in_colours,
     lighting,
     random_resized_cut,
     random_windows,
@@ -178,8 +182,57 @@ def test_the_constants_rebuild_the_preprocessing() -> None:
         "crop_size": CROP,
         "subtract": "mean-value",
         "divide_by": 58.0,
+        "colours": "rgb",
     }
     assert prepared.border == SIDE - CROP
+
+
+# ---- Colours ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subtract", ["mean-image", "mean-value", "none"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_grey_is_the_weighted_sum_of_the_colours_as_they_are_cut(
+    subtract: Subtract, dtype: torch.dtype
+) -> None:
+    pictures, prepared = random_pictures(5), preprocessing(subtract, 2.0)
+    windows = random_windows(5, prepared.border, generator())
+    shift = torch.randn(5, 3, generator=generator())
+    rgb = cut(pictures, windows, prepared, shift=shift).double().numpy()
+    grey = cut(pictures, windows, replace(prepared, colours="grey"), shift=shift, dtype=dtype)
+    expected = 0.299 * rgb[:, :1] + 0.587 * rgb[:, 1:2] + 0.114 * rgb[:, 2:]
+    assert grey.dtype == dtype
+    assert grey.is_contiguous(memory_format=torch.channels_last)
+    # rounded once: half of the last of 8 bits, or float32's three products and two sums
+    bits = 2**-8 if dtype == torch.bfloat16 else 3e-7
+    np.testing.assert_allclose(grey.double().numpy(), expected, rtol=bits, atol=1e-4)
+
+
+def test_pictures_that_are_grey_keep_their_levels() -> None:
+    levels = random_pictures(2)[..., :1].expand(-1, -1, -1, 3).contiguous()
+    prepared = replace(preprocessing("none"), colours="grey")
+    x = cut(levels, same_windows(2, 1, 2), prepared)
+    expected = levels[:, 1 : 1 + CROP, 2 : 2 + CROP, 0].float()
+    torch.testing.assert_close(x[:, 0], expected, rtol=0, atol=1e-4)
+
+
+def test_bgr_is_the_same_with_blue_first() -> None:
+    pictures, prepared = random_pictures(3), preprocessing("mean-value", 2.0)
+    windows = random_windows(3, prepared.border, generator())
+    rgb = cut(pictures, windows, prepared)
+    bgr = cut(pictures, windows, replace(prepared, colours="bgr"))
+    np.testing.assert_array_equal(bgr.numpy(), rgb.numpy()[:, [2, 1, 0]])
+    assert bgr.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("colours", ["grey", "bgr"])
+def test_resized_windows_have_the_colours_too(colours: Colours) -> None:
+    pictures, prepared = random_pictures(3), preprocessing("none", 2.0)
+    wanted = replace(prepared, colours=colours)
+    rgb = random_resized_cut(pictures, prepared, generator(), smallest_area=0.5)
+    found = random_resized_cut(pictures, wanted, generator(), smallest_area=0.5)
+    assert torch.equal(found, in_colours(rgb, colours))
+    assert found.shape[1] == (1 if colours == "grey" else 3)
 
 
 # ---- Lighting -----------------------------------------------------------------------------------

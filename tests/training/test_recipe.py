@@ -151,7 +151,7 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("label_smoothing", 1.0, "label_smoothing is 1.0; it must be at least 0 and below 1"),
     ("smallest_area", 0.0, "smallest_area is 0.0; it must be above 0 and at most 1"),
     ("lighting", -0.1, "lighting is -0.1; it must be 0 or more"),
-    ("crop", "random-resized", "subtract is 'mean-image'; it must be mean-value where crop"),
+    ("crop", "random-resized", "subtract is 'mean-image'; it must be mean-value or none where"),
     ("divide_by", 0.0, "divide_by is 0.0; it must be above 0"),
     ("input_size", 300, "picture_size is 256; it must be at least 1 and the input size"),
     ("picture_size", 0, "picture_size is 0; it must be at least 1 and the input size"),

@@ -185,3 +185,30 @@ def test_a_resumed_optimizer_moves_the_resumed_net(pictures: MakePictures, tmp_p
     loop.update(run, batch, 0.01)
     still = [n for n, p in run.model.net.named_parameters() if torch.equal(p, before[n])]
     assert still == []
+
+
+def test_a_net_that_cannot_be_normalised_is_refused_before_anything_is_written(
+    pictures: MakePictures, tmp_path: Path
+) -> None:
+    recipe = replace(tiny_recipe(pictures()), net="resnet18", input_size=64)
+    message = "conv1 of this net is one without a bias; use --init source"
+    with pytest.raises(ValueError, match=message):
+        setup.start(recipe, tmp_path / "run")
+    setup.start(replace(recipe, init="source"), tmp_path / "run")
+
+
+def test_a_net_of_one_channel_sees_grey_and_others_three_colours(
+    pictures: MakePictures, tmp_path: Path
+) -> None:
+    recipe = replace(tiny_recipe(pictures()), init="source", picture_size=32, input_size=32)
+    run = setup.start(replace(recipe, net="lenet"), tmp_path / "grey")
+    assert run.model.preprocessing.colours == "grey"
+    assert setup.resume(stopped_run_of(run)).model.preprocessing.colours == "grey"
+    other = setup.start(replace(recipe, net="resnet18"), tmp_path / "rgb")
+    assert other.model.preprocessing.colours == "rgb"
+
+
+def stopped_run_of(run: setup.Run) -> Path:
+    """Save a run as it stands and return its folder."""
+    loop.save(run)
+    return run.folder
