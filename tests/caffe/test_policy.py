@@ -1,6 +1,7 @@
 """The seven policies against their equations in float64, and Caffe's steps."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -21,7 +22,7 @@ def solver(policy: str, **changes: object) -> Message:
     return Message("SolverParameter", SETTINGS | {"lr_policy": policy} | changes)
 
 
-EQUATIONS = {
+EQUATIONS: dict[str, Callable[[int], float]] = {
     "fixed": lambda i: 0.01,
     "step": lambda i: 0.01 * 0.9 ** (i // 7),
     "exp": lambda i: 0.01 * 0.9**i,

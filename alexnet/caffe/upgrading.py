@@ -1,0 +1,38 @@
+"""Files of Caffe's early years written anew in today's form.
+
+Source: Caffe, tools/upgrade_net_proto_text.cpp, upgrade_net_proto_binary.cpp and
+upgrade_solver_proto_text.cpp; one command here, since a file says itself whether it is text.
+"""
+
+from pathlib import Path
+
+from alexnet.store import write_atomically
+from alexnet.text import prototxt, wire
+from alexnet.text.message import Message
+from alexnet.text.upgrade import upgrade_net, upgrade_notes, upgrade_solver
+
+BINARY = (".caffemodel", ".binaryproto")
+
+
+def upgrade_file(source: Path, target: Path, *, solver: bool = False) -> list[str]:
+    """Read a net or a solver, write it upgraded, and return what was changed.
+
+    Raises: TextError if the file is refused; OSError if the target cannot be written.
+    """
+    if solver:
+        old = prototxt.load(source, "SolverParameter")
+        new = upgrade_solver(old)
+        _write_text(target, new)
+        return [] if new == old else ["the solver is written as one of Caffe 1.0"]
+    binary = source.suffix in BINARY
+    old = wire.load(source, "NetParameter") if binary else prototxt.load(source, "NetParameter")
+    new = upgrade_net(old)
+    if binary:
+        write_atomically(target, wire.encode(new))
+    else:
+        _write_text(target, new)
+    return upgrade_notes(old)
+
+
+def _write_text(target: Path, message: Message) -> None:
+    write_atomically(target, prototxt.print_text(message).encode("utf-8", "surrogateescape"))

@@ -1,0 +1,202 @@
+"""`alexnet caffe train`, `test`, `time`, `device_query` and `upgrade`: Caffe's program.
+
+Flags, log lines and exit codes are the original's. The log goes to standard error.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+Effect = Literal["stop", "snapshot", "none"]
+
+
+def train(
+    *,
+    solver: Path,
+    snapshot: Path | None = None,
+    weights: str = "",
+    gpu: str = "",
+    sigint_effect: Annotated[Effect, Parameter(name="--sigint_effect")] = "stop",
+    sighup_effect: Annotated[Effect, Parameter(name="--sighup_effect")] = "snapshot",
+    level: int | None = None,
+    stage: str = "",
+) -> int:
+    """Train the net of a solver's prototxt, as Caffe does.
+
+    Paths in a prototxt are relative to the folder where the command runs.
+
+    Parameters
+    ----------
+    solver
+        The solver's prototxt.
+    snapshot
+        A .solverstate to go on from, with the .caffemodel that it names.
+    weights
+        .caffemodel files to start from, separated by commas; layers are found by name.
+    gpu
+        Number of the GPU to run on; without it the solver's solver_mode decides.
+    sigint_effect
+        What Ctrl-C does after the update in progress.
+    sighup_effect
+        What a hang-up does after the update in progress.
+    level
+        Level of the net, instead of the one in the solver's train_state.
+    stage
+        Stages of the net, separated by commas, beside those in the solver's train_state.
+    """
+    if snapshot is not None and weights:
+        raise ValueError("--snapshot and --weights are both given; go on from one or the other")
+
+    from alexnet.caffe.log import LOG, log_to
+    from alexnet.caffe.placement import choose_place
+    from alexnet.caffe.signals import signal_effects
+    from alexnet.caffe.solver import Solver
+    from alexnet.device import keep_pages
+    from alexnet.text.upgrade import read_solver
+
+    keep_pages()
+    with (
+        log_to(sys.stderr),
+        signal_effects(sigint=sigint_effect, sighup=sighup_effect) as requested,
+    ):
+        text = read_solver(solver)
+        state = text.child("train_state")
+        state["stage"] = [*state["stage"], *_words(stage)]
+        if level is not None:
+            state["level"] = level
+        asks = "solver_mode" in text and text["solver_mode"] == "GPU"
+        place = choose_place(gpu, asked=text["device_id"] if asks else None)
+        if snapshot is not None or weights:
+            text["weights"] = [weights] if weights else []
+        trained = Solver(text, place=place, requested=requested)
+        if snapshot is not None:
+            LOG.info(f"Resuming from {snapshot}")
+            trained.restore(snapshot)
+        LOG.info("Starting Optimization")
+        trained.solve()
+        LOG.info("Optimization Done.")
+    return 0
+
+
+def test(
+    *,
+    model: Path,
+    weights: Path,
+    iterations: int = 50,
+    gpu: str = "",
+    level: int = 0,
+    stage: str = "",
+) -> int:
+    """Score a net of Caffe's: its outputs batch by batch, and their means.
+
+    Parameters
+    ----------
+    model
+        The net's prototxt, with a data layer for the phase TEST.
+    weights
+        The .caffemodel, or its twin .caffemodel.h5.
+    iterations
+        Number of batches.
+    gpu
+        Number of the GPU to run on.
+    level
+        Level of the net.
+    stage
+        Stages of the net, separated by commas.
+    """
+    from alexnet.caffe.log import log_to
+    from alexnet.caffe.nets import copy_weights
+    from alexnet.caffe.placement import choose_place, place_net
+    from alexnet.caffe.scores import score_net
+    from alexnet.text.graph import TextNet
+    from alexnet.text.upgrade import read_net
+
+    with log_to(sys.stderr):
+        place = choose_place(gpu)
+        net = TextNet(read_net(model), "TEST", level=level, stages=_words(stage))
+        copy_weights(net, weights)
+        score_net(place_net(net, place), iterations, place=place)
+    return 0
+
+
+def time(
+    *,
+    model: Path,
+    iterations: int = 50,
+    phase: Literal["TRAIN", "TEST"] = "TRAIN",
+    level: int = 0,
+    stage: str = "",
+) -> int:
+    """Time each layer of a net of Caffe's, forward and backward, and the whole.
+
+    Parameters
+    ----------
+    model
+        The net's prototxt.
+    iterations
+        Number of passes.
+    phase
+        The phase that the net is built for.
+    level
+        Level of the net.
+    stage
+        Stages of the net, separated by commas.
+    """
+    from alexnet.caffe.log import LOG, log_to
+    from alexnet.caffe.timing import time_net
+    from alexnet.device import keep_pages
+    from alexnet.text.graph import TextNet
+    from alexnet.text.upgrade import read_net
+
+    keep_pages()
+    with log_to(sys.stderr):
+        LOG.info("Use CPU.")
+        net = TextNet(read_net(model), phase, level=level, stages=_words(stage))
+        time_net(net, iterations)
+    return 0
+
+
+def device_query(*, gpu: str = "all") -> int:
+    """Print what is known of the GPUs.
+
+    Parameters
+    ----------
+    gpu
+        Numbers separated by commas, or all.
+    """
+    from alexnet.caffe.log import log_to
+    from alexnet.caffe.placement import describe_gpus
+
+    with log_to(sys.stderr):
+        describe_gpus(gpu)
+    return 0
+
+
+def upgrade(
+    source: Path, target: Path, *, solver: Annotated[bool, Parameter(negative=())] = False
+) -> int:
+    """Write a net or a solver of any year as one of Caffe 1.0.
+
+    A .caffemodel stays binary, with its weights; a prototxt stays text.
+
+    Parameters
+    ----------
+    source
+        The file to upgrade: a .prototxt or a .caffemodel.
+    target
+        The file to write.
+    solver
+        The prototxt is a solver's, not a net's.
+    """
+    from alexnet.caffe.upgrading import upgrade_file
+
+    for note in upgrade_file(source, target, solver=solver):
+        print(f"{source}: {note}")
+    print(f"{target}: written")
+    return 0
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
