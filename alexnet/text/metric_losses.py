@@ -19,7 +19,7 @@ from alexnet.text.blobs import blob_array
 from alexnet.text.combining import check_index
 from alexnet.text.gradient import with_gradient
 from alexnet.text.kind import Kind, Setting, Shape, Tops
-from alexnet.text.message import Message
+from alexnet.text.message import Message, TextError
 from alexnet.text.wire import load
 
 LEAST_PROBABILITY: Final = 1e-20
@@ -206,12 +206,10 @@ def _infogain_matrix(record: Message) -> NDArray[np.float32]:
             "the matrix is missing; give infogain_loss_param { source: FILE } with a .binaryproto "
             "file, or the matrix as a third bottom"
         )
-    path = Path(parameter["source"])
     try:
-        blob = load(path, "BlobProto")
-    except OSError as error:
-        raise record.refuse(f"the matrix {path} cannot be read: {error.strerror}") from None
-    return blob_array(blob)
+        return blob_array(load(Path(parameter["source"]), "BlobProto"))
+    except TextError as error:
+        raise record.refuse(f"the matrix of the loss: {error}") from None
 
 
 def infogain(setting: Setting) -> nn.Module:

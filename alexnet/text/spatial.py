@@ -12,53 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet.text.kind import MANY, Initial, Kind, Setting, Shape, pair
+from alexnet.text.kind import MANY, Initial, Kind, Setting, Shape
+from alexnet.text.vision import ForEach, Windows, count_outputs, windows
 
 TRANSPOSED: Final = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-Windows = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-
-
-def _numbers(setting: Setting, name: str, default: int, axes: int) -> tuple[int, ...]:
-    """Return one of the numbers of a ConvolutionParameter for each axis."""
-    parameter = setting.record["convolution_param"]
-    if axes == 2:
-        return pair(setting, parameter, name, default)
-    short = name.removesuffix("_size")
-    for split in (f"{short}_h", f"{short}_w"):
-        if split in parameter.fields and split in parameter:
-            raise setting.record.refuse(
-                f"{split} is for two axes, and there are {axes} after the channels; use {name}"
-            )
-    given: Sequence[int] = parameter[name]
-    if len(given) not in (0, 1, axes):
-        raise setting.record.refuse(
-            f"{name} has {len(given)} numbers; give one, or one for each of {axes} axes"
-        )
-    numbers = [int(each) for each in given] or [default]
-    return tuple(numbers * axes if len(numbers) == 1 else numbers)
-
-
-def _windows(setting: Setting, axes: int) -> Windows:
-    """Return kernel, stride, pad and dilation for each axis, checked."""
-    kernel = _numbers(setting, "kernel_size", 0, axes)
-    stride = _numbers(setting, "stride", 1, axes)
-    dilation = _numbers(setting, "dilation", 1, axes)
-    for name, numbers in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
-        if min(numbers) < 1:
-            raise setting.record.refuse(f"{name} is {min(numbers)}; give a number from 1 up")
-    return kernel, stride, _numbers(setting, "pad", 0, axes), dilation
-
-
-class ForEach(nn.Module):
-    """A layer with one blob more than once: each bottom goes through the same module."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
-        """Return the top of each bottom."""
-        return tuple(self.layer(bottom) for bottom in bottoms)
 
 
 def deconvolution(setting: Setting) -> nn.Module:
@@ -80,13 +37,9 @@ def deconvolution(setting: Setting) -> nn.Module:
             f"{len(setting.bottoms)} bottoms of shapes {', '.join(map(str, setting.bottoms))} and "
             f"{setting.tops} tops; several bottoms need one shape and a top for each"
         )
-    channels, outputs, group = setting.bottom[1], parameter["num_output"], parameter["group"]
-    if outputs < 1:
-        raise record.refuse("num_output is missing or 0; give the number of channels to make")
-    for name, count in (("channels", channels), ("num_output", outputs)):
-        if group < 1 or count % group:
-            raise record.refuse(f"{name} {count} is not divisible by group {group}")
-    kernel, stride, pad, dilation = _windows(setting, axes)
+    channels = setting.bottom[1]
+    outputs, group = count_outputs(setting, channels)
+    kernel, stride, pad, dilation = windows(setting, axes)
     numbers = zip(setting.bottom[2:], kernel, stride, pad, dilation, strict=True)
     for index, (side, k, s, p, d) in enumerate(numbers, start=2):
         top = s * (side - 1) + d * (k - 1) + 1 - 2 * p
@@ -202,35 +155,31 @@ def im2col(setting: Setting) -> nn.Module:
         raise setting.record.refuse(
             f"axis {axis} is the last one of a blob {setting.bottom}; axes must follow the channels"
         )
-    windows = _windows(setting, axes)
-    for index, (k, _, p, d) in enumerate(zip(*windows, strict=True), start=axis + 1):
+    found = windows(setting, axes)
+    for index, (k, _, p, d) in enumerate(zip(*found, strict=True), start=axis + 1):
         side, extent = setting.bottom[index] + 2 * p, d * (k - 1) + 1
         if extent > side:
             raise setting.record.refuse(
                 f"axis {index}: a kernel of {k} with dilation {d} spans {extent}, and the padded "
                 f"side is {side}; use a smaller kernel or more pad"
             )
-    return Im2col(axis, windows)
+    return Im2col(axis, found)
 
 
-def _level(side: int, bins: int) -> tuple[int, int, int]:
-    """Return window, pad in front and number of windows that cover a side in `bins` parts.
+def _level(side: int, bins: int) -> tuple[int, int]:
+    """Return window and pad in front with which `bins` windows cover a side.
 
-    The number is smaller than `bins` where the last window would begin in the padding behind.
+    Where the padding is smaller than a window, the original's rounding gives as many windows.
     """
     window = -(-side // bins)
-    pad = (window * bins - side + 1) // 2
-    count = -(-(side + 2 * pad) // window)
-    if pad and (count - 1) * window >= side + pad:
-        count -= 1
-    return window, pad, count
+    return window, (window * bins - side + 1) // 2
 
 
 def _level_problem(shape: Shape, height: int) -> str:
     """Say why a map is too small for a pyramid; "" if it is not."""
     for level in range(height):
         for side in shape[2:]:
-            window, pad, _ = _level(side, 2**level)
+            window, pad = _level(side, 2**level)
             if pad >= window:
                 return (
                     f"level {level} of the pyramid cuts a side of {side} into {2**level}: windows "
@@ -243,7 +192,7 @@ def _level_problem(shape: Shape, height: int) -> str:
 class PyramidPool(nn.Module):
     """Pool whole maps in 1, 4, 16, ... windows and put the results side by side.
 
-    An average counts padding in front, and behind as far as there is as much of it, as zeros.
+    An average counts padding as zeros.
 
     Shapes:  x (N, C, H, W) -> (N, C * sum of windows); (N, C, 1, 1) for a pyramid of one level.
     Source:  He, Zhang, Ren and Sun 2014, "Spatial Pyramid Pooling in Deep Convolutional Networks".
@@ -265,18 +214,13 @@ class PyramidPool(nn.Module):
         return torch.cat([level.flatten(1) for level in levels], dim=1)
 
     def _pool(self, x: Tensor, bins: int) -> Tensor:
-        (tall, top, rows), (wide, left, columns) = (_level(side, bins) for side in x.shape[2:])
-        below, right = tall * rows - x.shape[2] - top, wide * columns - x.shape[3] - left
+        (tall, top), (wide, left) = (_level(side, bins) for side in x.shape[2:])
+        below, right = tall * bins - x.shape[2] - top, wide * bins - x.shape[3] - left
         fill = 0.0 if self.average else -torch.inf
         x = F.pad(x, [left, right, top, below], value=fill)
         if not self.average:
             return F.max_pool2d(x, (tall, wide))
-        # The last window counts no more padding than stands in front of the first.
-        heights = torch.full((rows, 1), float(tall), device=x.device, dtype=x.dtype)
-        widths = torch.full((columns,), float(wide), device=x.device, dtype=x.dtype)
-        heights[-1] -= max(below - top, 0)
-        widths[-1] -= max(right - left, 0)
-        return F.avg_pool2d(x, (tall, wide), divisor_override=1) / (heights * widths)
+        return F.avg_pool2d(x, (tall, wide))
 
 
 def pyramid_pool(setting: Setting) -> nn.Module:
