@@ -99,12 +99,15 @@ class LevelWriter:
 
     def _commit(self) -> None:
         try:
-            with self._file.write_batch() as batch:
+            with self._begin() as batch:
                 for key, value in self._batch:
                     batch.put(key, value)
         except self._errors as error:
             raise DatabaseError(f"{self.path} cannot be written: {_text(error)}") from None
         self._batch = []
+
+    def _begin(self) -> Any:
+        return self._file.write_batch()
 
     def __enter__(self) -> Self:
         return self

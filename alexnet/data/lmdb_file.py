@@ -258,7 +258,7 @@ class LmdbWriter:
         """Write the batch; while the map is too small for it, double it and try again."""
         while self._batch:
             try:
-                with self._file.begin(write=True) as transaction:
+                with self._begin() as transaction:
                     for key, value in self._batch:
                         transaction.put(key, value)
                 self._batch = []
@@ -267,6 +267,9 @@ class LmdbWriter:
                 self._file.set_mapsize(self._map_bytes)
             except self._lmdb.Error as error:
                 raise DatabaseError(f"{self.path} cannot be written: {error}") from None
+
+    def _begin(self) -> Any:
+        return self._file.begin(write=True)
 
     def __enter__(self) -> Self:
         return self
