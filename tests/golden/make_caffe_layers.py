@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 
 from tests.golden.layer_cases import FOLDER, Array, Case, read_cases
@@ -30,10 +30,17 @@ Group = dict[str, Array]
 
 
 def parameter(name: str, shape: tuple[int, ...]) -> str:
-    """Return a layer that gives a learnable blob."""
+    """Return layers that give a learnable blob.
+
+    A Power layer that does nothing stands behind it: Flatten and Reshape make their top's gradient
+    that of their bottom, which a Parameter layer would not see.
+    """
     dims = " ".join(f"dim: {size}" for size in shape)
     shape_text = f"parameter_param {{ shape {{ {dims} }} }}"
-    return f'layer {{ name: "{name}" type: "Parameter" top: "{name}" {shape_text} }}\n'
+    return (
+        f'layer {{ name: "{name}" type: "Parameter" top: "{name}_own" {shape_text} }}\n'
+        f'layer {{ name: "{name}_copy" type: "Power" bottom: "{name}_own" top: "{name}" }}\n'
+    )
 
 
 def net_text(case: Case, tops: list[tuple[int, ...]]) -> str:
