@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from alexnet.layers.dropout import Dropout
 from alexnet.layers.merge import Add, Concat
 from alexnet.layers.padding import PadToStride
+from alexnet.layers.partial_convolution import PartialConvolution
+from alexnet.layers.radial import RadialBasis
 from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
+from alexnet.layers.subsampling import SIDE, ScaledTanh, Subsampling
 from alexnet.nets import find
 from alexnet.nets.chain import leaves
 
@@ -22,6 +25,7 @@ FLOAT_BYTES = 4
 COUNTED = ("parameters", "neurons", "multiply_adds")
 TYPES: dict[type[nn.Module], str] = {
     nn.Conv2d: "convolution",
+    PartialConvolution: "partial convolution",
     nn.Linear: "fully connected",
     nn.MaxPool2d: "max pooling",
     nn.AvgPool2d: "average pooling",
@@ -29,6 +33,9 @@ TYPES: dict[type[nn.Module], str] = {
     nn.BatchNorm2d: "batch norm",
     nn.ReLU: "ReLU",
     nn.Tanh: "tanh",
+    ScaledTanh: "tanh",
+    Subsampling: "subsampling",
+    RadialBasis: "radial basis",
     nn.Identity: "identity",
     nn.Flatten: "flatten",
     nn.ZeroPad2d: "zero padding",
@@ -257,6 +264,10 @@ def _extent(layer: nn.Module, x: Tensor) -> tuple[int, int | Fraction, int]:
             return width, layer.stride[-1], int(padding)
         case nn.MaxPool2d() | nn.AvgPool2d():
             return _last(layer.kernel_size), _last(layer.stride), _last(layer.padding)
+        case PartialConvolution():
+            return layer.size, 1, 0
+        case Subsampling():
+            return SIDE, SIDE, 0
         case nn.ZeroPad2d():
             return 1, 1, int(layer.padding[0])
         case WithinChannelNorm():
@@ -287,4 +298,10 @@ def _multiply_adds(layer: nn.Module, y: Tensor) -> int:
             return layer.weight[0].numel() * y.numel()
         case nn.Linear():
             return layer.weight.numel() * (y.numel() // y.shape[-1])
+        case PartialConvolution():
+            return layer.weight.numel() * y[0, 0].numel()
+        case Subsampling():
+            return y.numel()
+        case RadialBasis():
+            return layer.codes.numel()
     return 0

@@ -1,7 +1,7 @@
 """The networks, one paper a file: NETS has all by name, ALEXNETS those that are called AlexNet."""
 
 from alexnet.nearest import nearest
-from alexnet.nets import googlenet, resnet, variants, vgg
+from alexnet.nets import googlenet, lenet, resnet, variants, vgg
 from alexnet.nets.alexnet import Variant
 from alexnet.nets.chain import Architecture
 
@@ -17,6 +17,8 @@ ALEXNETS: dict[str, Variant] = {
     "keras": variants.KERAS,
 }
 NETS: dict[str, Architecture] = {
+    "lenet-5": lenet.LENET_5,
+    "lenet": lenet.LENET,
     **ALEXNETS,
     "vgg11": vgg.VGG11,
     "vgg11-bn": vgg.VGG11_BN,
