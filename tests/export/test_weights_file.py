@@ -151,9 +151,11 @@ def test_entries_that_share_bytes_are_refused(path: Path) -> None:
 
 def test_a_name_that_stands_twice_is_refused(path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, path)
-    with zipfile.ZipFile(path, "a") as archive:
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr("weights/data.pkl", b"another description")
+    with (
+        zipfile.ZipFile(path, "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr("weights/data.pkl", b"another description")
     with pytest.raises(ValueError, match=r"is damaged: \S+/data.pkl stands in it twice; use"):
         load_state_dict_file(path)
 
