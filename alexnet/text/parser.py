@@ -118,17 +118,14 @@ class Parser:
         top = self.open[-1]
         kind = "" if top.name == top.message.kind else f" ({top.message.kind})"
         why = f"{top.name}{kind} has no field {clipped(name)}"
-        close = nearest(name[:100], top.message.fields)
-        if close:
-            return why + close
         for outer in reversed(self.open[:-1]):
             if name in outer.message.fields:
                 line, column = self.tokens.place(top.start)
                 return f"{why}; is a }} missing for the one at {line}:{column}?"
-        for kind in ("NetParameter", "SolverParameter"):
-            if name in MESSAGES[kind] and not self.open[1:]:
-                return f"{why}; it is a field of a {kind}: is this the file you mean?"
-        return why
+        for other in ("NetParameter", "SolverParameter"):
+            if name in MESSAGES[other] and not self.open[1:]:
+                return f"{why}; it is a field of a {other}: is this the file you mean?"
+        return why + nearest(name[:100], top.message.fields)
 
     def ceil_mode(self, message: Message, start: int) -> None:
         if "round_mode" in message:

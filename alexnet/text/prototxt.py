@@ -73,7 +73,10 @@ def print_text(message: Message) -> str:
 
 
 def _not_text(data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[1:40:2].strip(b"\0") == b"" != data[1:2]:
+    halves = data[:40:2], data[1:40:2]
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or any(
+        any(half) and not any(other) for half, other in (halves, halves[::-1]) if other
+    ):
         return "UTF-16; save it as UTF-8"
     for start, name in _SIGNATURES.items():
         if data.startswith(start):
@@ -108,7 +111,7 @@ def _scalar_text(field: Field, value: Any) -> str:
 
 
 def _shortest(field: Field, value: float) -> str:
-    """Return the fewest digits that give the value back, in the manner of C's %g."""
+    """Return a number in the manner of C's %g, with digits enough to give it back."""
     enough = range(6, 9) if field.type == "float" else range(15, 17)
     if math.isfinite(value):
         for count in enough:
