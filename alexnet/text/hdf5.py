@@ -83,7 +83,7 @@ def read_state(path: Path) -> tuple[int, int, str, list[Array]]:
             if name not in file:
                 raise TextError(f"{path} has no /{name}, so it is no solver's state of Caffe's")
         group = _group(path, file, "history")
-        history = [_array(path, group, str(index)) for index in range(len(group))]
+        history = [read_array(path, group, str(index)) for index in range(len(group))]
         name = _string(path, file, "learned_net") if "learned_net" in file else ""
         return _integer(path, file, "iter"), _integer(path, file, "current_step"), name, history
 
@@ -117,7 +117,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
         for name in names:
             if name not in file:
                 raise TextError(f"{path} has no array {name!r}{nearest(name, list(file))}")
-        arrays = {name: _array(path, file, name) for name in names}
+        arrays = {name: read_array(path, file, name) for name in names}
     for name, array in arrays.items():
         if array.ndim == 0 or len(array) != len(arrays[names[0]]):
             raise TextError(
@@ -178,6 +178,8 @@ def _replaced(path: Path) -> Iterator[Any]:
 
 def _member(path: Path, group: Any, name: str) -> Any:
     """Return a member of a group that lies in the file itself."""
+    if name not in group:
+        raise TextError(f"{path}: {group.name} has no {name!r}; copy or download the file again")
     link = group.get(name, getlink=True)
     if type(link).__name__ != "HardLink":
         raise TextError(f"{path}: {group.name}/{name} is a link to elsewhere; Caffe writes none")
@@ -186,18 +188,25 @@ def _member(path: Path, group: Any, name: str) -> Any:
 
 def _group(path: Path, parent: Any, name: str) -> Any:
     found = _member(path, parent, name)
-    if not hasattr(found, "keys"):
+    if not isinstance(found, _h5py().Group):
         raise TextError(f"{path}: {found.name} is an array, not a group; Caffe wrote another file")
     return found
+
+
+def _names(path: Path, group: Any) -> list[str]:
+    names = list(group)
+    if not all(isinstance(name, str) for name in names):  # h5py hands out bytes then
+        raise TextError(f"{path}: {group.name} holds a name that is no text; copy it again")
+    return names
 
 
 def _layers(path: Path, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, list[Array]]]:
     """Yield the layers in a group; a layer with a slash in its name lies in groups of groups."""
     if depth == 0:
         raise TextError(f"{path}: {group.name} is too deep for a layer")
-    for name in group:
+    for name in _names(path, group):
         layer = _group(path, group, name)
-        inner = [member for member in layer if not member.isdecimal()]
+        inner = [member for member in _names(path, layer) if not member.isdecimal()]
         if inner:
             yield from _layers(path, layer, f"{prefix}{name}/", depth - 1)
         else:
@@ -210,16 +219,18 @@ def _blobs(path: Path, layer: Any) -> list[Array]:
         raise TextError(f"{path}: {layer.name} has a blob {indices[-1]}; no layer has so many")
     count = indices[-1] + 1 if indices else 0
     return [
-        _array(path, layer, str(index)) if index in indices else np.empty(0, np.float32)
+        read_array(path, layer, str(index)) if index in indices else np.empty(0, np.float32)
         for index in range(count)
     ]
 
 
-def _array(path: Path, group: Any, name: str) -> Array:
-    """Read an array of numbers as float32."""
+def read_array(path: Path, group: Any, name: str) -> Array:
+    """Read an array of numbers in a group as float32.
+
+    Raises:  TextError when it holds no numbers, lies in another file or is larger than its bytes.
+    """
     found = _member(path, group, name)
-    kind = found.dtype.kind if hasattr(found, "dtype") else "a group"
-    if kind not in "fiu":
+    if not isinstance(found, _h5py().Dataset) or found.dtype.kind not in "fiu":
         raise TextError(f"{path}: {found.name} holds no numbers; Caffe reads floats and integers")
     _check_size(path, found)
     values: Array = found.astype(np.float32)[()]
@@ -240,16 +251,20 @@ def _check_size(path: Path, found: Any) -> None:
 
 def _integer(path: Path, file: Any, name: str) -> int:
     found = _member(path, file, name)
-    if getattr(found, "size", 0) != 1 or found.dtype.kind not in "iu":
+    if not _is_single(found) or found.dtype.kind not in "iu":
         raise TextError(f"{path}: /{name} is no integer")
     return int(np.asarray(found[()]).reshape(()))
 
 
 def _string(path: Path, file: Any, name: str) -> str:
     found = _member(path, file, name)
-    if getattr(found, "size", 0) != 1 or found.dtype.kind not in "SO":
+    if not _is_single(found) or found.dtype.kind not in "SO":
         raise TextError(f"{path}: /{name} is no string")
     _check_size(path, found)
     value = found[()]
     data = value if isinstance(value, bytes) else bytes(np.asarray(value).reshape(()).item())
     return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _is_single(found: Any) -> bool:
+    return isinstance(found, _h5py().Dataset) and found.size == 1
