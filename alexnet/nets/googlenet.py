@@ -85,6 +85,7 @@ class Variant:
     """What a reader who compares the figures with the source should know."""
     published_classes: ClassVar[int] = 1000
     channels: ClassVar[int] = 3
+    text: ClassVar[str] = ""
 
     def build(self, *, classes: int = 1000, input_size: int | None = None) -> "GoogLeNet":
         """Return the net on the current default device; weights as torch makes them."""
@@ -301,10 +302,6 @@ GOOGLENET = Variant(
     source="Szegedy et al. 2014, as Caffe's bvlc_googlenet",
     published=(6_998_552, None, 1_582_671_872),
     notes=(
-        (
-            "Counted without the auxiliary classifiers, which only training runs; with them "
-            "13,378,280 parameters."
-        ),
         "The paper gives about 1.5 x 10^9 multiply-adds; the exact figures are Caffe's files'.",
     ),
 )

@@ -52,6 +52,7 @@ class Variant:
     """What a reader who compares the figures with the source should know."""
     published_classes: ClassVar[int] = 1000
     channels: ClassVar[int] = 3
+    text: ClassVar[str] = ""
 
     def build(self, *, classes: int = 1000, input_size: int | None = None) -> "ResNet":
         """Return the net on the current default device; weights as torch makes them."""

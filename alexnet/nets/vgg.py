@@ -51,6 +51,7 @@ class Configuration:
     """What a reader who compares the figures with the source should know."""
     published_classes: ClassVar[int] = 1000
     channels: ClassVar[int] = 3
+    text: ClassVar[str] = ""
 
     def build(self, *, classes: int = 1000, input_size: int | None = None) -> "VGG":
         """Return the net on the current default device; weights as torch makes them."""
