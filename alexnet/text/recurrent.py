@@ -70,14 +70,13 @@ class _Stream:
     def begin(self, x: Tensor, count: int, width: int) -> States:
         """Return `count` states (1, N, width) to begin a run with."""
         shape = (1, x.shape[1], width)
-        if len(self.states) != count or tuple(self.states[0].shape) != shape or x.is_meta:
+        if len(self.states) != count or tuple(self.states[0].shape) != shape:
             return tuple(x.new_zeros(shape) for _ in range(count))
         return tuple(state.to(x) for state in self.states)
 
     def end(self, states: States) -> None:
         """Keep the states in which a run ended."""
-        if not states[0].is_meta:
-            self.states = tuple(state.detach() for state in states)
+        self.states = tuple(state.detach() for state in states)
 
 
 class RecurrentLayer(nn.Module):
@@ -96,6 +95,10 @@ class RecurrentLayer(nn.Module):
         """Return the outputs of all steps."""
         cell = self.cell
         inputs = cell.project(x, more[0] if self.static else None)
+        if x.is_meta:  # the shapes alone, however many steps there are
+            shown = more[-cell.num_states :] if self.exposed else ()
+            top = inputs.new_empty((*x.shape[:2], cell.outputs))
+            return (top, *shown) if shown else top
         states: States
         if self.exposed:
             states = tuple(state.detach() for state in more[-cell.num_states :])

@@ -230,8 +230,8 @@ def test_the_last_stage_says_what_a_text_of_digits_lacks() -> None:
         ('type: "ImageData" image_data_param { new_height: 14 new_width: 12 }', (3, 14, 12)),
         (
             (
-                'type: "ImageData" image_data_param { new_height: 14 new_width: 12 is_color: false } '
-                "transform_param { crop_size: 10 }"
+                'type: "ImageData" image_data_param { new_height: 14 new_width: 12 '
+                "is_color: false } transform_param { crop_size: 10 }"
             ),
             (1, 10, 10),
         ),

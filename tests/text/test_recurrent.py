@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch.autograd import gradcheck
 
+from alexnet.text.graph import TextNet
 from alexnet.text.kind import Shape, blobs
+from alexnet.text.prototxt import parse
 from alexnet.text.recurrent import KINDS, RecurrentLayer
 from tests.text.single_layer import draw, make, refused
 
@@ -151,3 +153,15 @@ def test_the_blobs_stand_in_the_originals_order() -> None:
     assert [tuple(b.shape) for b in blobs(lstm)] == [(16, 5), (16,), (16, 7), (16, 4)]
     wanted = [(4, 5), (4,), (4, 7), (4, 4), (4, 4), (4,)]
     assert [tuple(b.shape) for b in blobs(rnn)] == wanted
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_a_net_of_very_many_steps_is_built_at_once(kind: str) -> None:
+    whole = f"""
+    layer {{ name: "in" type: "Input" top: "x" top: "cont" input_param {{
+      shape {{ dim: 500000000 dim: 1 dim: 1 }} shape {{ dim: 500000000 dim: 1 }} }} }}
+    layer {{ name: "it" bottom: "x" bottom: "cont" top: "y" {text(kind)} }}
+    """
+    with torch.device("meta"):
+        net = TextNet(parse(whole, "NetParameter"))
+    assert net.shapes["y"] == (500_000_000, 1, 4)
