@@ -17,10 +17,11 @@ from alexnet import store
 from alexnet.data.augment import Preprocessing
 from alexnet.data.statistics import Statistics
 from alexnet.nearest import nearest_beside
-from alexnet.nets import find
-from alexnet.nets.chain import Chain
+from alexnet.nets import NETS, find
+from alexnet.nets.chain import Architecture, Chain
 from alexnet.store import StoreError
 
+SUFFIX = ".prototxt"
 DRAWS = frozenset(
     {Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.trunc_normal_}
     | {init.kaiming_normal_, init.kaiming_uniform_, init.xavier_normal_, init.xavier_uniform_}
@@ -33,11 +34,34 @@ class Model:
     """A net and everything that belongs to its answers."""
 
     name: str
-    """Name of the net in `alexnet.nets.NETS`."""
+    """Name of the net in `alexnet.nets.NETS`, or of the prototxt that it came from."""
     net: Chain
     classes: tuple[str, ...]
     """Class names in the order of the net's outputs."""
     preprocessing: Preprocessing
+    text: str = ""
+    """The prototxt, for a net that has no name."""
+
+
+def architecture(name: str) -> Architecture:
+    """Return the net called `name`, or the one in a file called NAME.prototxt.
+
+    Raises: ValueError if there is neither, or the text is refused.
+    """
+    if not name.endswith(SUFFIX):
+        return find(name)
+    from alexnet.text.picture import read_preset
+
+    return read_preset(Path(name))
+
+
+def text_of(known: Architecture) -> str:
+    """Return the prototxt of a net that came from one, else ""."""
+    if known in NETS.values():
+        return ""
+    from alexnet.text.picture import TextPreset
+
+    return known.text if isinstance(known, TextPreset) else ""
 
 
 def create(
@@ -47,9 +71,10 @@ def create(
 
     Raises: ValueError if there is no such net or it does not fit the crop size.
     """
-    net = _empty_net(name, len(classes), preprocessing.crop_size)
+    known = architecture(name)
+    net = _empty_net(known, len(classes), preprocessing.crop_size)
     net.init_weights(torch.Generator().manual_seed(seed))
-    return Model(name, net, classes, preprocessing)
+    return Model(name, net, classes, preprocessing, text_of(known))
 
 
 def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = None) -> None:
@@ -57,6 +82,7 @@ def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = No
     content = {
         "kind": "model",
         "net": model.name,
+        "text": model.text,
         "classes": list(model.classes),
         "preprocessing": model.preprocessing.constants(),
         "record": record or {},
@@ -79,10 +105,12 @@ def open_model(path: Path, *, device: torch.device | None = None) -> Model:
     statistics = Statistics(**groups["statistics"])
     preprocessing = Preprocessing(statistics, **content["preprocessing"])
     classes = tuple(content["classes"])
-    net = _empty_net(content["net"], len(classes), preprocessing.crop_size)
+    name, text = content["net"], content.get("text", "")
+    known = _of_text(name, text) if text else find(name)
+    net = _empty_net(known, len(classes), preprocessing.crop_size)
     load_weights(net, groups["weights"], folder)
     net.eval().to(device or torch.device("cpu"))
-    return Model(content["net"], net, classes, preprocessing)
+    return Model(name, net, classes, preprocessing, text)
 
 
 def model_folder(path: Path) -> Path:
@@ -130,9 +158,16 @@ class _WithoutDraws(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _empty_net(name: str, classes: int, crop_size: int) -> Chain:
+def _of_text(name: str, text: str) -> Architecture:
+    from alexnet.text import prototxt
+    from alexnet.text.picture import preset_of
+
+    return preset_of(prototxt.parse(text, "NetParameter", source=name), source=name)
+
+
+def _empty_net(known: Architecture, classes: int, crop_size: int) -> Chain:
     """Build a net without spending time on weights that will be replaced."""
     with _WithoutDraws():
-        net = find(name).build(classes=classes, input_size=crop_size)
+        net = known.build(classes=classes, input_size=crop_size)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from alexnet.bench.measure import Lap
-from alexnet.nets import ALEXNETS, find
+from alexnet.model import architecture
+from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import AlexNet, Variant
 from alexnet.nets.chain import Architecture, Chain
 from alexnet.training.initialise import normalise_outputs, not_normalisable
@@ -59,7 +60,7 @@ class Case:
     @property
     def architecture(self) -> Architecture:
         """What is known of the net before it is built."""
-        return find(self.net)
+        return architecture(self.net)
 
     @property
     def variant(self) -> Variant:

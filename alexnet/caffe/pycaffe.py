@@ -174,10 +174,16 @@ class Net:
 
         Raises: ValueError for an unknown blob or layer, or an input of another shape.
         """
-        wanted = [*(self.outputs if end is None else self.top_names[self._layer(end)])]
+        return self._forward(blobs, self._range(start, end), inputs)
+
+    def _forward(
+        self, blobs: Iterable[str] | None, layers: range, inputs: Mapping[str, ArrayLike]
+    ) -> dict[str, Array]:
+        whole = layers.stop == len(self._net.records)
+        wanted = list(self.outputs if whole else self._net.records[layers.stop - 1]["top"])
         wanted += [name for name in blobs or () if name not in wanted]
         self._fill_inputs(inputs)
-        for index in self._range(start, end):
+        for index in layers:
             record = self._net.records[index]
             if record["type"] == "Input":
                 continue
@@ -199,7 +205,9 @@ class Net:
         for begin in range(0, count, size):
             batch = {name: array[begin : begin + size] for name, array in arrays.items()}
             padded = {name: _pad(array, size) for name, array in batch.items()}
-            outputs = self.forward(blobs, **padded)  # the last batch is filled up, then cut
+            outputs = self._forward(
+                blobs, self._range(None, None), padded
+            )  # the last batch is filled up, then cut
             left = min(size, count - begin)
             parts.append({name: value[:left].copy() for name, value in outputs.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -223,7 +231,7 @@ class Net:
         named = {name: b for name, b in self.blobs.items() if b.tensor.requires_grad}
         own = [p for tensors in self.params.values() for p in tensors if p.tensor.requires_grad]
         leaves = [*named.values(), *own]
-        found = torch.autograd.grad(
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(
             [tensor for tensor, _ in heads],
             [blob.tensor for blob in leaves],
             [gradient for _, gradient in heads],

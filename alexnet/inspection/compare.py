@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from alexnet.inspection.summary import LayerFigures, summarise
-from alexnet.nets import find
+from alexnet.model import architecture
 from alexnet.nets.chain import Architecture
 
-DESCRIPTIVE = ("published", "notes")
+DESCRIPTIVE = ("published", "notes", "text")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def compare(first: str, second: str) -> list[Difference]:
 
     Raises: ValueError if one of them is not the name of a net.
     """
-    one, two = _preset(find(first)), _preset(find(second))
+    one, two = _preset(architecture(first)), _preset(architecture(second))
     found = [
         Difference(key, one.get(key, "-"), two.get(key, "-"))
         for key in dict.fromkeys([*one, *two])
@@ -39,7 +39,7 @@ def compare(first: str, second: str) -> list[Difference]:
         if a != b:
             found.append(Difference(name, a, b))
     orders = _differing_run(*(list(side) for side in layers))
-    if any(orders) and type(find(first)) is type(find(second)):
+    if any(orders) and type(architecture(first)) is type(architecture(second)):
         found.append(Difference("order of layers", *(" ".join(order) for order in orders)))
     for key, value in summaries[0].totals.items():
         other = summaries[1].totals[key]

@@ -18,7 +18,7 @@ from alexnet.layers.partial_convolution import PartialConvolution
 from alexnet.layers.radial import RadialBasis
 from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
 from alexnet.layers.subsampling import SIDE, ScaledTanh, Subsampling
-from alexnet.nets import find
+from alexnet.model import architecture
 from alexnet.nets.chain import leaves
 
 FLOAT_BYTES = 4
@@ -137,7 +137,7 @@ def summarise(name: str, *, classes: int | None = None, input_size: int | None =
 
     Raises:  ValueError if there is no such net, or it does not fit the sizes asked for.
     """
-    found = find(name)
+    found = architecture(name)
     classes = found.published_classes if classes is None else classes
     with torch.device("meta"):
         net = found.build(classes=classes, input_size=input_size)

@@ -1,6 +1,7 @@
 """From a recipe to a run that is ready to train, new or resumed.
 
 runs/NAME/recipe.toml     the recipe
+runs/NAME/net.prototxt   the net, where it is not one of ours by name
 runs/NAME/journal.jsonl   what happened, line by line
 runs/NAME/data/           the classes, the split and the statistics of the training set
 runs/NAME/checkpoints/    what `--resume` goes on from
@@ -21,8 +22,7 @@ from alexnet.data.folder import DataError, Listing, Split, split_folder
 from alexnet.data.loader import Loader, derive_seed
 from alexnet.data.statistics import Statistics
 from alexnet.device import choose_device, choose_dtype
-from alexnet.model import Model, create
-from alexnet.nets import find
+from alexnet.model import SUFFIX, Model, architecture, create
 from alexnet.nets.chain import Chain
 from alexnet.store import StoreError
 from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkpoint
@@ -32,6 +32,8 @@ from alexnet.training.journal import Journal
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import at_work
+
+NET_FILE = f"net{SUFFIX}"
 
 
 @dataclass
@@ -84,7 +86,7 @@ def start(recipe: Recipe, folder: Path) -> Run:
             "or choose another --out"
         )
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
-    find(recipe.net).check_input(_crop_size(recipe))
+    architecture(recipe.net).check_input(_crop_size(recipe))
     split = _split(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     train, validation = _loaders(recipe, split)
@@ -93,6 +95,8 @@ def start(recipe: Recipe, folder: Path) -> Run:
     # Nothing is written before all is checked: after an error the same --out serves again.
     record = {"kind": "data", "rule": split.rule, "fingerprint": _fingerprint(split)}
     store.write(folder / "data", record, {"statistics": statistics.tensors()})
+    if run.model.text:  # the run keeps its own: the file may change or go
+        store.write_atomically(folder / NET_FILE, run.model.text.encode())
     store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
     return run
 
@@ -105,6 +109,8 @@ def resume(folder: Path) -> Run:
     if not (folder / "recipe.toml").is_file():
         raise StoreError(f"{folder} is not a run: it has no recipe.toml; give the folder of a run")
     recipe = load(folder / "recipe.toml")
+    if (folder / NET_FILE).is_file():
+        recipe = replace(recipe, net=str(folder / NET_FILE))
     checkpoint = newest_checkpoint(folder / "checkpoints")
     split = _split(recipe)
     record, groups = store.read(folder / "data")
@@ -140,7 +146,7 @@ def _assemble(
         _crop_size(recipe),
         recipe.subtract,
         recipe.divide_by,
-        "grey" if find(recipe.net).channels == 1 else "rgb",
+        "grey" if architecture(recipe.net).channels == 1 else "rgb",
     )
     seed = derive_seed(recipe.seed, "weights")
     model = create(recipe.net, split.train.classes, preprocessing, seed=seed)
@@ -176,7 +182,7 @@ def _assemble(
 
 
 def _crop_size(recipe: Recipe) -> int:
-    return recipe.input_size or find(recipe.net).input_size
+    return recipe.input_size or architecture(recipe.net).input_size
 
 
 def _split(recipe: Recipe) -> Split:
