@@ -19,6 +19,8 @@ Place = tuple[int, int]
 
 RANGES: Final = {"int32": (-(2**31), 2**31), "uint32": (0, 2**32), "int64": (-(2**63), 2**63)}
 """The first integer that a type holds, and the one after its last."""
+LAYERS: Final = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
+"""The messages that are layers, of today and of older nets."""
 
 
 class TextError(ValueError):
@@ -207,7 +209,9 @@ class Message:
     def refuse(self, why: str, field: str | None = None) -> TextError:
         """Return an error about this message, with its place and its layer's name."""
         place = self.place(field)
-        name = self["name"] if "name" in self.fields else ""
-        return TextError(
-            f"{place}{': ' if place else ''}{f'layer {name!r}: ' if name else ''}{why}"
-        )
+        return TextError(f"{place}{': ' if place else ''}{self.named()}{why}")
+
+    def named(self) -> str:
+        """Return "layer 'conv1': " for a layer of that name, and "" for what is no layer."""
+        name = self["name"] if self.kind in LAYERS else ""
+        return f"layer {name!r}: " if name else ""

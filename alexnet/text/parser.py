@@ -69,10 +69,8 @@ class Parser:
 
     def refuse(self, why: str, start: int | None = None) -> TextError:
         """Return an error that names the layer it is in."""
-        for each in reversed(self.open):
-            if "name" in each.message.fields and "name" in each.message and each.closer:
-                return self.tokens.refuse(f"layer {each.message['name']!r}: {why}", start)
-        return self.tokens.refuse(why, start)
+        names = (each.message.named() for each in reversed(self.open))
+        return self.tokens.refuse(next(filter(None, names), "") + why, start)
 
     def unclosed(self) -> TextError:
         top = self.open[-1]

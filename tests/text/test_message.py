@@ -148,6 +148,7 @@ def test_places_name_file_line_and_column_as_far_as_they_are_known() -> None:
     record.source = ""
     assert record.place("top") == "8:3"
     assert str(Message("LRNParameter").refuse("no")) == "no"
+    assert str(Message("NetParameter", {"name": "lenet"}).refuse("no")) == "no"
 
 
 def test_a_message_takes_the_place_of_another_or_of_a_field_of_it() -> None:

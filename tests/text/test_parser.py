@@ -155,6 +155,10 @@ def test_an_unknown_field_that_makes_no_sense_is_refused(value: str, why: str) -
             "layer { pooling_param { ceil_mode: true ceil_mode: true } }",
             "1:41: ceil_mode and round_mode say the same",
         ),
+        (
+            "name: 'n' layer { name: 'a' param { name: 'w' lr_mul: 1 } }",
+            "1:47: layer 'a': param .ParamSpec. has no field 'lr_mul' .did you mean 'lr_mult'",
+        ),
         ("layer { [a.b]: 1 }", "1:9: '\\[' stands where a field's name was expected"),
         ("layers { layer { layer { } } }", "1:18: layer .V0LayerParameter. has no field 'layer'"),
     ],
