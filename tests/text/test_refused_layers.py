@@ -230,7 +230,7 @@ def test_a_neuron_that_cannot_be_is_refused(text: str, shape: Shape, why: str) -
         (
             'type: "Accuracy" accuracy_param { axis: 2 }',
             ((2, 3, 4), (2,)),
-            "there are 2 labels (2,) for scores (2, 3, 4); with the classes on axis 2 there must be",
+            "there are 2 labels (2,) for scores (2, 3, 4); with the classes on axis 2 there must",
         ),
         (
             'type: "Accuracy" accuracy_param { top_k: 5 }',
