@@ -107,9 +107,18 @@ def pack_verified(
     As the net: within SAME_ANSWERS in float32, within CLOSE_ANSWERS below it.
 
     Shapes:  x (N, C, H, W) float32, a picture or a few.
+    A net that is no chain stays as it is.
+
     Raises:  ValueError if fully_connected is not "same" and the answers differ by more, or are not
-             finite.
+             finite, or the net is no chain.
     """
+    if isinstance(net, Chain) and net.branches:
+        if fully_connected != "same":
+            raise ValueError(
+                f"a net from a text with branches has no {fully_connected} weights; "
+                'use the weights "same"'
+            )
+        return net.eval()
     packed = pack(net.eval(), dtype=dtype, fully_connected=fully_connected)
     with torch.inference_mode():
         wanted, given = net(x), packed(x)

@@ -64,6 +64,8 @@ class Chain(nn.Module):
 
     classes: int
     input_size: int
+    branches: bool = False
+    """Whether the steps are no chain but a graph that `forward` alone knows."""
 
     def steps(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the layers that lead from the input to the logits, with their names."""

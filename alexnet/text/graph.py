@@ -88,6 +88,11 @@ class TextNet(nn.Module):
         return [self.wiring.names[value] for value in self.wiring.outputs]
 
     @property
+    def is_chain(self) -> bool:
+        """Whether each layer reads what the one before made, and nothing else."""
+        return len([r for r in self._runs if self.wiring.nodes[r.nodes[0]].bottoms]) == 1
+
+    @property
     def loss_weights(self) -> dict[str, float]:
         """The weight in the loss of each blob that is part of it."""
         return {

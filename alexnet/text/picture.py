@@ -71,6 +71,7 @@ class PictureNet(Chain):
         self.classes, self.input_size = classes, deploy.shape[-1]
         self._deploy = deploy
         body = TextNet(deploy.net)
+        self.branches = not body.is_chain
         self._body = (body,)  # a tuple, so that the layers stand in this net under their own names
         for name, module in body.named_children():
             if not isinstance(module, Source):
