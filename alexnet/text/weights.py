@@ -46,7 +46,7 @@ def load_weights(path: Path) -> Weights:
     weights = hdf5.read_weights(path) if is_hdf5(path) else weights_of(load_net(path))
     if not any(weights.values()):
         raise TextError(
-            f"{path} holds no weights: {len(weights)} layers without blobs; "
+            f"{path} holds no weights: none of its layers ({len(weights)}) has a blob; "
             "give a .caffemodel that was saved after training"
         )
     return weights
