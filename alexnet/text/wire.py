@@ -20,7 +20,7 @@ from alexnet.text.binary import Bytes, map_file, refuse_other_formats
 from alexnet.text.message import RANGES, Message, TextError
 from alexnet.text.schema import ENUMS, MESSAGES, Field
 
-MAX_VALUES: Final = 150_000
+MAX_VALUES: Final = 100_000
 """Most fields of a file beside the numbers in arrays; a net of 3,000 layers has some 60,000."""
 MAX_BYTES: Final = 2**31 - 1
 """Longest message that protobuf, and so Caffe, can read."""

@@ -166,7 +166,7 @@ def many_loss_weights() -> bytes:
     ],
 )
 def test_more_fields_than_any_net_has_are_refused(load: Load, data: Callable[[], bytes]) -> None:
-    refused(load, data(), "this is no file of Caffe's: more than 150000 fields")
+    refused(load, data(), "this is no file of Caffe's: more than 100000 fields")
 
 
 # ---- The blobs ----------------------------------------------------------------------------------
