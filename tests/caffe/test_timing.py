@@ -60,7 +60,7 @@ def test_the_log_has_caffes_lines_for_each_layer_and_the_passes(make: Make) -> N
 
 def test_a_net_with_inputs_is_timed_on_zeros(tmp_path: Path) -> None:
     net = TextNet(prototxt.parse(TWO_READERS, "NetParameter"), "TEST")
-    assert [each.name for each in timing.time_net(net, 1)][0] == "data"
+    assert next(each.name for each in timing.time_net(net, 1)) == "data"
 
 
 def test_no_iteration_at_all_is_refused(make: Make) -> None:
