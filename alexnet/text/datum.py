@@ -34,6 +34,9 @@ def decode_datum(
     Raises:  TextError when the bytes are no datum, another number of values is there than its
              channels, height and width ask for, or the picture is refused.
     """
+    quick = _read_raw(value)
+    if quick is not None:
+        return quick
     datum = wire.decode(value, "Datum", source=source)
     if datum["encoded"]:
         return _decode_picture(datum, color), datum["label"]
@@ -84,6 +87,40 @@ def to_gray(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     weighted = picture.astype(np.uint32) @ np.array([4899, 9617, 1868], np.uint32)
     return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
+
+
+def _read_raw(value: bytes | memoryview) -> tuple[NDArray[np.uint8], int] | None:
+    """Read raw pixels whose fields come as Caffe writes them, without making a message.
+
+    Training reads ten thousand a second. None for any other datum, a damaged one too.
+    """
+    numbers = []
+    position = start = 0
+    for tag in (0x08, 0x10, 0x18, 0x22, 0x28):  # channels, height, width, data's length, label
+        if position >= len(value) or value[position] != tag:
+            return None
+        number = shift = 0
+        for byte in value[position + 1 : position + 5]:
+            position += 1
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        else:  # cut, or beyond 28 bits
+            return None
+        numbers.append(number)
+        position += 1
+        if tag == 0x22:
+            start = position
+            position += number
+    channels, height, width, size, label = numbers
+    ends = value[position:] in (b"", b"\x38\x00")  # encoded: false
+    if not ends or size == 0 or size != channels * height * width:
+        return None
+    if max(channels, height, width) > _MAX_SIDE:
+        return None
+    pixels = np.frombuffer(value, np.uint8, size, start)
+    return pixels.reshape(channels, height, width), label
 
 
 def _decode_picture(datum: Message, color: bool | None) -> NDArray[np.uint8]:

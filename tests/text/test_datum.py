@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -149,3 +151,47 @@ def test_a_jpeg_with_a_lost_end_gives_its_readable_part_as_in_opencv() -> None:
     jpeg = simplejpeg.encode_jpeg(picture, quality=90, colorspace="RGB")
     pixels, _ = decode_datum(make_encoded_datum(jpeg[:-2], 0))
     assert np.abs(pixels.astype(int) - 90).max() <= 2
+
+
+RAW = make_datum(np.arange(30, dtype=np.uint8).reshape(2, 3, 5), 300)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RAW,
+        RAW[:-2],  # without "encoded: false"
+        RAW[:-2] + b"\x38\x80\x00",
+        RAW[-2:] + RAW[:-2],
+        RAW[:-5] + b"\x28\x81\x80\x80\x80\x10",  # a label of five bytes
+        RAW + b"\x28\x07",  # the last label counts
+        memoryview(RAW),
+    ],
+)
+def test_the_quick_way_reads_what_the_schema_reads(value: bytes | memoryview) -> None:
+    message = wire.decode(value, "Datum")
+    pixels, label = decode_datum(value)
+    assert pixels.tolist() == np.arange(30).reshape(2, 3, 5).tolist()
+    assert label == message["label"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 20), st.integers(0, 255), st.integers(0, 60))
+def test_the_quick_way_refuses_what_the_schema_refuses(place: int, byte: int, cut: int) -> None:
+    data = bytearray(RAW)
+    data[place if place < 10 else place - 20] = byte
+    value = bytes(data[: len(data) - cut] if cut < len(data) else data)
+    try:
+        message = wire.decode(value, "Datum")
+    except TextError:
+        with pytest.raises(TextError):
+            decode_datum(value)
+        return
+    try:
+        pixels, label = decode_datum(value)
+    except TextError:
+        return
+    shape = (message["channels"], message["height"], message["width"])
+    assert (pixels.shape, label) == (shape, message["label"])
+    if "float_data" not in message:
+        assert pixels.tobytes() == message["data"]
