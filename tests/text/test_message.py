@@ -83,6 +83,13 @@ def test_messages_are_equal_when_kind_and_set_fields_are() -> None:
     assert layer() != "conv1"
 
 
+def test_nan_is_the_same_as_nan_alone() -> None:
+    rate = Message("SolverParameter", {"base_lr": math.nan})
+    assert rate == Message("SolverParameter", {"base_lr": math.nan})
+    assert rate != Message("SolverParameter", {"base_lr": 1.0})
+    assert Message("SolverParameter", {"base_lr": 1.0}) != rate
+
+
 def test_a_copy_shares_no_message_and_no_list() -> None:
     net = Message("NetParameter", {"name": "net", "layer": [layer()]})
     net.source, net.line = "a.prototxt", 1
