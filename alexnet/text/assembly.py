@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from alexnet.text.kind import Phase, Setting, Shape, Source, blobs
+from alexnet.text.fillers import check
+from alexnet.text.kind import Phase, Setting, Shape, Source, blobs, fillers
 from alexnet.text.message import Message, TextError
 from alexnet.text.wiring import Node, Wiring
 
@@ -55,8 +56,13 @@ def build(wiring: Wiring, phase: Phase) -> tuple[list[nn.Module], list[Shape]]:
                 raise node.record.refuse(f"does not fit its bottoms {shapes}: {reason}") from None
             if len(tops) != len(node.tops):
                 raise node.record.refuse(f"makes {len(tops)} blobs and names {len(node.tops)} tops")
-            for tensor in [*tops, *blobs(module)]:
+            own = blobs(module)
+            for tensor in [*tops, *own]:
                 _check_size(node.record, tuple(tensor.shape))
+            found = fillers(node.kind, node.record, len(own))
+            for tensor, (filler, _) in zip(own, found, strict=True):
+                if filler is not None:
+                    check(filler, tuple(tensor.shape))
             modules.append(module)
             values.extend(tops)
     return modules, [tuple(value.shape) for value in values]

@@ -18,7 +18,7 @@ from alexnet.nearest import nearest
 from alexnet.text.assembly import Learnable, as_tuple, build, materialise, present, share
 from alexnet.text.blobs import make_blob
 from alexnet.text.fillers import fill
-from alexnet.text.kind import Phase, Shape, Source, blobs
+from alexnet.text.kind import Phase, Shape, Source, blobs, fillers
 from alexnet.text.kinds import KINDS
 from alexnet.text.message import Message
 from alexnet.text.rules import filter_net
@@ -107,20 +107,17 @@ class TextNet(nn.Module):
         """Give each blob the initial values of its filler."""
         done: set[int] = set()
         for node, module in zip(self.wiring.nodes, self._modules_in_order, strict=True):
-            for index, blob in enumerate(blobs(module)):
+            own = blobs(module)
+            for blob, (filler, constant) in zip(
+                own, fillers(node.kind, node.record, len(own)), strict=True
+            ):
                 if id(blob) in done:
                     continue
                 done.add(id(blob))
-                initial = node.kind.initial[index] if index < len(node.kind.initial) else None
-                if initial is None:
-                    blob.zero_()
-                    continue
-                outer, _, inner = initial.filler.rpartition(".")
-                parameter = node.record[outer] if outer else node.record
-                if inner in parameter:
-                    fill(blob, parameter[inner], generator)
+                if filler is None:
+                    blob.fill_(constant)
                 else:
-                    blob.fill_(initial.otherwise)
+                    fill(blob, filler, generator)
 
     def forward(self, inputs: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Return the net's outputs by name; see `run`."""

@@ -77,12 +77,25 @@ class Kind:
     """The least and the largest number of bottoms."""
     tops: tuple[int, int] = (1, 1)
     """The least and the largest number of tops."""
-    initial: tuple[Initial, ...] = ()
-    """Initial values of the blobs in their order; blobs without an entry start at zero."""
+    initial: tuple[Initial, ...] | Callable[[Message, int], tuple[Initial, ...]] = ()
+    """Initial values of the blobs in their order; blobs without an entry start at zero. A function
+    gives them from the LayerParameter and the number of blobs."""
     loss: bool = False
     """Whether the first top is a loss, with weight 1 if the text gives none."""
     first_only: bool = False
     """Whether gradients go to the first bottom only: the others are labels, indices or weights."""
+
+
+def fillers(kind: Kind, record: Message, count: int) -> list[tuple[Message | None, float]]:
+    """Return the filler of each of a layer's blobs, or None and the constant that stands for it."""
+    initial = kind.initial if isinstance(kind.initial, tuple) else kind.initial(record, count)
+    found: list[tuple[Message | None, float]] = []
+    for each in initial[:count]:
+        outer, _, inner = each.filler.rpartition(".")
+        parameter = record[outer] if outer else record
+        given = parameter[inner] if inner in parameter else None  # noqa: SIM401: no dict
+        found.append((given, each.otherwise))
+    return [*found, *[(None, 0.0)] * (count - len(found))]
 
 
 class Source(nn.Module):

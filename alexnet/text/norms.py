@@ -215,13 +215,19 @@ def bias(setting: Setting) -> nn.Module:
     return Affine(axis, scale=None, bias=own)
 
 
+def _of_scale(record: Message, count: int) -> tuple[Initial, ...]:
+    """Return what a Scale's blobs start from; with two bottoms its only blob is the bias."""
+    both = Initial("scale_param.filler", 1.0), Initial("scale_param.bias_filler")
+    return both[len(record["bottom"]) - 1 :]
+
+
 KINDS: Final = {
     "LRN": Kind(response_norm),
     "BatchNorm": Kind(batch_norm),
     "Scale": Kind(
         scale,
         bottoms=(1, 2),
-        initial=(Initial("scale_param.filler", 1.0), Initial("scale_param.bias_filler")),
+        initial=_of_scale,
     ),
     "Bias": Kind(bias, bottoms=(1, 2), initial=(Initial("bias_param.filler"),)),
 }

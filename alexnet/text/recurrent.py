@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet.text.kind import Initial, Kind, Setting, Tops
+from alexnet.text.message import Message
 
 States = tuple[Tensor, ...]
 
@@ -234,6 +235,13 @@ def lstm(setting: Setting) -> nn.Module:
 _WEIGHT: Final = Initial("recurrent_param.weight_filler")
 _BIAS: Final = Initial("recurrent_param.bias_filler")
 
+
+def _of_rnn(record: Message, count: int) -> tuple[Initial, ...]:
+    """Return what an RNN's blobs start from; a static bottom adds a weight before the last two."""
+    static = (_WEIGHT,) if count == 6 else ()
+    return _WEIGHT, _BIAS, _WEIGHT, *static, _WEIGHT, _BIAS
+
+
 KINDS: Final = {
     "LSTMUnit": Kind(lstm_unit, bottoms=(3, 3), tops=(2, 2)),
     # The blobs of the original's unrolled net; the static weight, if any, is the third.
@@ -242,6 +250,6 @@ KINDS: Final = {
         rnn,
         bottoms=(2, 4),
         tops=(1, 2),
-        initial=(_WEIGHT, _BIAS, _WEIGHT, _WEIGHT, _BIAS),
+        initial=_of_rnn,
     ),
 }

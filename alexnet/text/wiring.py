@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from alexnet.nearest import nearest
 from alexnet.text.kind import Kind
 from alexnet.text.message import Message, TextError
-
-MOST_LAYERS = 20_000
+from alexnet.text.parser import MAX_LAYERS
 
 
 @dataclass
@@ -54,8 +53,8 @@ def wire(net: Message, kinds: Mapping[str, Kind]) -> Wiring:
             that stands twice; with the places of both layers.
     """
     records: list[Message] = net["layer"]
-    if len(records) > MOST_LAYERS:
-        raise TextError(f"{net.source}: {len(records):,} layers; at most {MOST_LAYERS:,} are read")
+    if len(records) > MAX_LAYERS:
+        raise TextError(f"{net.source}: {len(records):,} layers; at most {MAX_LAYERS:,} are read")
     nodes = [Node(record, _kind(record, kinds)) for record in records]
     _check_names(records)
     names: list[str] = []

@@ -7,7 +7,8 @@ from torch import nn
 
 from alexnet.text.kind import Kind
 from alexnet.text.message import Message, TextError
-from alexnet.text.wiring import MOST_LAYERS, wire
+from alexnet.text.parser import MAX_LAYERS
+from alexnet.text.wiring import wire
 
 PLAIN = Kind(lambda setting: nn.Identity())
 KINDS = {
@@ -177,5 +178,5 @@ def test_a_million_layers_are_refused_before_they_are_looked_at() -> None:
     found = Message("NetParameter")
     found.source = "big.prototxt"
     found["layer"] = [Message("LayerParameter")] * 1_000_000
-    with pytest.raises(TextError, match=rf"1,000,000 layers; at most {MOST_LAYERS:,} are read"):
+    with pytest.raises(TextError, match=rf"1,000,000 layers; at most {MAX_LAYERS:,} are read"):
         wire(found, KINDS)
