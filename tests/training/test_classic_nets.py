@@ -35,39 +35,33 @@ SMALL = {
 }
 
 
+CASES = {
+    "vgg11": {"init": "normalised", "lr": 0.004, "input_size": 32},
+    "vgg11-bn": {"init": "source", "lr": 0.05, "input_size": 32},
+    "resnet18": {"init": "source", "lr": 0.02, "input_size": 32},
+    "googlenet": {"init": "normalised", "lr": 0.006, "input_size": 47},
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "init", "lr", "input_size", "epochs"),
+    "name",
     [
-        ("vgg11", "normalised", 0.004, 32, 8),
-        pytest.param("vgg11-bn", "source", 0.05, 32, 8, marks=pytest.mark.slow),
-        ("resnet18", "source", 0.02, 32, 8),
-        ("googlenet", "normalised", 0.006, 47, 8),
+        "vgg11",
+        pytest.param("vgg11-bn", marks=pytest.mark.slow),
+        "resnet18",
+        "googlenet",
     ],
 )
 def test_a_few_updates_lower_the_loss(
-    pictures: MakePictures,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    init: str,
-    lr: float,
-    input_size: int,
-    epochs: int,
+    pictures: MakePictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setitem(NETS, name, SMALL[name])
-    recipe = replace(
-        RECIPE,
-        data=str(pictures(per_class=15, size=input_size + 4)),
-        net=name,
-        init=init,  # type: ignore[arg-type]
-        lr=lr,
-        epochs=epochs,
-        picture_size=input_size + 4,
-        input_size=input_size,
-    )
+    recipe = replace(RECIPE, net=name, epochs=8, **CASES[name])  # type: ignore[arg-type]
+    recipe = replace(recipe, picture_size=recipe.input_size + 4)
+    recipe = replace(recipe, data=str(pictures(per_class=15, size=recipe.picture_size)))
     folder = tmp_path / "run"
     train(start(recipe, folder))
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
-    assert len(losses) == 3 * epochs
+    assert len(losses) == 3 * recipe.epochs
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3]), losses
