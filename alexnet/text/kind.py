@@ -93,7 +93,7 @@ def fillers(kind: Kind, record: Message, count: int) -> list[tuple[Message | Non
     for each in initial[:count]:
         outer, _, inner = each.filler.rpartition(".")
         parameter = record[outer] if outer else record
-        given = parameter[inner] if inner in parameter else None  # noqa: SIM401: no dict
+        given = parameter[inner] if inner in parameter else None  # noqa: SIM401 - no dict
         found.append((given, each.otherwise))
     return [*found, *[(None, 0.0)] * (count - len(found))]
 
