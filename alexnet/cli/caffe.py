@@ -4,6 +4,7 @@ Flags, log lines and exit codes are the original's. The log goes to standard err
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,16 +13,44 @@ from cyclopts import Parameter
 Effect = Literal["stop", "snapshot", "none"]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class State:
+    """Which layers of a net are meant, where its text has rules for them."""
+
+    level: int | None = None
+    """Level of the net; training takes that of the solver's train_state if it is not given."""
+    stage: str = ""
+    """Stages of the net, separated by commas, beside those that its text has."""
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages, one by one."""
+        return [word for word in self.stage.split(",") if word]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Effects:
+    """What signals do after the update in progress."""
+
+    sigint_effect: Annotated[Effect, Parameter(name="--sigint_effect")] = "stop"
+    """What Ctrl-C does."""
+    sighup_effect: Annotated[Effect, Parameter(name="--sighup_effect")] = "snapshot"
+    """What a hang-up does."""
+
+
+ANY_STATE, EFFECTS = State(), Effects()
+
+
 def train(
     *,
     solver: Path,
     snapshot: Path | None = None,
     weights: str = "",
     gpu: str = "",
-    sigint_effect: Annotated[Effect, Parameter(name="--sigint_effect")] = "stop",
-    sighup_effect: Annotated[Effect, Parameter(name="--sighup_effect")] = "snapshot",
-    level: int | None = None,
-    stage: str = "",
+    state: State = ANY_STATE,
+    effects: Effects = EFFECTS,
 ) -> int:
     """Train the net of a solver's prototxt, as Caffe does.
 
@@ -37,14 +66,6 @@ def train(
         .caffemodel files to start from, separated by commas; layers are found by name.
     gpu
         Number of the GPU to run on; without it the solver's solver_mode decides.
-    sigint_effect
-        What Ctrl-C does after the update in progress.
-    sighup_effect
-        What a hang-up does after the update in progress.
-    level
-        Level of the net, instead of the one in the solver's train_state.
-    stage
-        Stages of the net, separated by commas, beside those in the solver's train_state.
     """
     if snapshot is not None and weights:
         raise ValueError("--snapshot and --weights are both given; go on from one or the other")
@@ -59,13 +80,13 @@ def train(
     keep_pages()
     with (
         log_to(sys.stderr),
-        signal_effects(sigint=sigint_effect, sighup=sighup_effect) as requested,
+        signal_effects(sigint=effects.sigint_effect, sighup=effects.sighup_effect) as requested,
     ):
         text = read_solver(solver)
-        state = text.child("train_state")
-        state["stage"] = [*state["stage"], *_words(stage)]
-        if level is not None:
-            state["level"] = level
+        train_state = text.child("train_state")
+        train_state["stage"] = [*train_state["stage"], *state.stages]
+        if state.level is not None:
+            train_state["level"] = state.level
         asks = "solver_mode" in text and text["solver_mode"] == "GPU"
         place = choose_place(gpu, asked=text["device_id"] if asks else None)
         if snapshot is not None or weights:
@@ -86,8 +107,7 @@ def test(
     weights: Path,
     iterations: int = 50,
     gpu: str = "",
-    level: int = 0,
-    stage: str = "",
+    state: State = ANY_STATE,
 ) -> int:
     """Score a net of Caffe's: its outputs batch by batch, and their means.
 
@@ -101,10 +121,6 @@ def test(
         Number of batches.
     gpu
         Number of the GPU to run on.
-    level
-        Level of the net.
-    stage
-        Stages of the net, separated by commas.
     """
     from alexnet.caffe.log import log_to
     from alexnet.caffe.nets import copy_weights
@@ -115,7 +131,7 @@ def test(
 
     with log_to(sys.stderr):
         place = choose_place(gpu)
-        net = TextNet(read_net(model), "TEST", level=level, stages=_words(stage))
+        net = TextNet(read_net(model), "TEST", level=state.level or 0, stages=state.stages)
         copy_weights(net, weights)
         score_net(place_net(net, place), iterations, place=place)
     return 0
@@ -126,8 +142,7 @@ def time(
     model: Path,
     iterations: int = 50,
     phase: Literal["TRAIN", "TEST"] = "TRAIN",
-    level: int = 0,
-    stage: str = "",
+    state: State = ANY_STATE,
 ) -> int:
     """Time each layer of a net of Caffe's, forward and backward, and the whole.
 
@@ -139,10 +154,6 @@ def time(
         Number of passes.
     phase
         The phase that the net is built for.
-    level
-        Level of the net.
-    stage
-        Stages of the net, separated by commas.
     """
     from alexnet.caffe.log import LOG, log_to
     from alexnet.caffe.timing import time_net
@@ -153,7 +164,7 @@ def time(
     keep_pages()
     with log_to(sys.stderr):
         LOG.info("Use CPU.")
-        net = TextNet(read_net(model), phase, level=level, stages=_words(stage))
+        net = TextNet(read_net(model), phase, level=state.level or 0, stages=state.stages)
         time_net(net, iterations)
     return 0
 
@@ -196,7 +207,3 @@ def upgrade(
         print(f"{source}: {note}")
     print(f"{target}: written")
     return 0
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
