@@ -6,6 +6,7 @@ standard error; --debug adds the traceback.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from cyclopts import App, CycloptsError
 
 from alexnet import __version__
 
+ONE_DASH = re.compile(r"-[a-zA-Z_]{2,}(=|$)")
 USAGE, REFUSED, ENVIRONMENT, GUARD, RESUMABLE = 2, 3, 4, 5, 75
 
 app = App(
@@ -28,7 +30,19 @@ app.command("alexnet.cli.answers:evaluate", name="eval", help="Count a trained n
 app.command("alexnet.cli.answers:predict", help="Name what is in pictures.")
 app.command("alexnet.cli.nets:summary", help="Print every layer of a net with its figures.")
 app.command("alexnet.cli.nets:compare", help="Print the differences of two nets.")
+app.command("alexnet.cli.convert:convert", help="Turn weights of Caffe's or torch's into a model.")
 app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
+
+caffe = App(name="caffe", help="Caffe's own commands, with its flags.", help_format="plaintext")
+caffe.command("alexnet.cli.caffe:train", help="Train a net with a solver, or go on with a run.")
+caffe.command("alexnet.cli.caffe:test", help="Score a net on its own data layers.")
+caffe.command("alexnet.cli.caffe:time", help="Time each layer of a net, forward and backward.")
+caffe.command("alexnet.cli.caffe:device_query", help="Print what there is to compute with.")
+caffe.command("alexnet.cli.caffe:upgrade", help="Bring a net or solver of old into today's form.")
+caffe.command("alexnet.cli.caffe_data:convert_imageset", help="Put pictures into a database.")
+caffe.command("alexnet.cli.caffe_data:compute_image_mean", help="Average a database's pictures.")
+caffe.command("alexnet.cli.caffe_data:extract_features", help="Write a net's blobs to databases.")
+app.command(caffe)
 
 
 def main() -> None:
@@ -42,6 +56,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
+    if words[:1] == ["caffe"]:  # flags with one dash, as Caffe's own commands take them
+        words = [f"-{word}" if ONE_DASH.match(word) else word for word in words]
     try:
         status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         return status if isinstance(status, int) else 0
@@ -73,6 +89,7 @@ def _exit_code(error: Exception) -> int:
     from alexnet.data.folder import DataError
     from alexnet.data.image import ImageError
     from alexnet.store import StoreError
+    from alexnet.text.message import TextError
     from alexnet.training.guards import GuardStop
     from alexnet.training.interrupt import Interrupted
 
@@ -80,6 +97,7 @@ def _exit_code(error: Exception) -> int:
         (DataError, REFUSED),
         (ImageError, REFUSED),
         (StoreError, REFUSED),
+        (TextError, REFUSED),
         (GuardStop, GUARD),
         (Interrupted, RESUMABLE),
         (OSError, ENVIRONMENT),
