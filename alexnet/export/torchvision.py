@@ -5,7 +5,8 @@ nets that compute the same have a table; `googlenet` and `resnet50` are other ne
 their papers, and their twins here end in -torchvision.
 
 torchvision's weights expect RGB pixels p as (p / 255 - MEAN) / DEVIATION, from pictures whose
-shorter side is 256 pixels and whose centre of 224 is kept.
+shorter side is 256 pixels and whose centre of 224 is kept; those of googlenet expect p / 127.5 - 1,
+which its option transform_input makes of the former.
 """
 
 import re
@@ -67,7 +68,7 @@ def from_torchvision(
     """
     table = _table(name, input_size=input_size)
     counters = {theirs for theirs in table.values() if theirs.endswith(_COUNTER)}
-    last = f"{table[f'{last_layer(name)}.bias']}"
+    last = table[f"{last_layer(name)}.bias"]
     found = {theirs: tuple(t.shape) for theirs, t in state_dict.items() if theirs not in counters}
     net = blank(name, classes=_classes(found, last), input_size=input_size)
     ours = net.state_dict()
