@@ -37,11 +37,27 @@ caffe = App(name="caffe", help="Caffe's own commands, with its flags.", help_for
 caffe.command("alexnet.cli.caffe:train", help="Train a net with a solver, or go on with a run.")
 caffe.command("alexnet.cli.caffe:test", help="Score a net on its own data layers.")
 caffe.command("alexnet.cli.caffe:time", help="Time each layer of a net, forward and backward.")
-caffe.command("alexnet.cli.caffe:device_query", help="Print what there is to compute with.")
+caffe.command(
+    "alexnet.cli.caffe:device_query",
+    name="device_query",
+    help="Print what there is to compute with.",
+)
 caffe.command("alexnet.cli.caffe:upgrade", help="Bring a net or solver of old into today's form.")
-caffe.command("alexnet.cli.caffe_data:convert_imageset", help="Put pictures into a database.")
-caffe.command("alexnet.cli.caffe_data:compute_image_mean", help="Average a database's pictures.")
-caffe.command("alexnet.cli.caffe_data:extract_features", help="Write a net's blobs to databases.")
+caffe.command(
+    "alexnet.cli.caffe_data:convert_imageset",
+    name="convert_imageset",
+    help="Put pictures into a database.",
+)
+caffe.command(
+    "alexnet.cli.caffe_data:compute_image_mean",
+    name="compute_image_mean",
+    help="Average a database's pictures.",
+)
+caffe.command(
+    "alexnet.cli.caffe_data:extract_features",
+    name="extract_features",
+    help="Write a net's blobs to databases.",
+)
 app.command(caffe)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -17,7 +18,7 @@ class Inputs:
     """Names of the classes, a line each, in the order of the outputs."""
     mean: Path | None = None
     """Caffe's mean picture: a .binaryproto or .npy."""
-    mean_value: tuple[float, ...] = ()
+    mean_value: Annotated[tuple[float, ...], Parameter(negative=())] = ()
     """Caffe's mean colour: blue green red. Without either, that of ILSVRC-2012."""
     scale: float = 1.0
     """Caffe's factor behind the subtraction."""
