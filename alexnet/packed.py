@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from alexnet.layers.dropout import Dropout
 from alexnet.layers.fused import fuse
+from alexnet.layers.inner_product import InnerProduct
 from alexnet.native.linear import linear, quantise
 from alexnet.nets.chain import Chain
 
@@ -136,7 +137,7 @@ def _convert(layer: nn.Module, dtype: torch.dtype, fully_connected: FullyConnect
     """Return the layer's packed form, or a layer that is not known with its own arithmetic."""
     if type(layer) is nn.Conv2d and layer.padding_mode == "zeros":
         return _Convolution(layer, dtype)
-    if type(layer) is nn.Linear:
+    if isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, InnerProduct):
         return _FullyConnected(layer, dtype, fully_connected)
     if next(layer.children(), None) is not None:
         for name, inner in list(layer.named_children()):
@@ -232,6 +233,7 @@ class _FullyConnected(nn.Module):
             weight = weight.to(dtype if weights == "same" else torch.bfloat16).contiguous()
         bias = None if layer.bias is None else layer.bias.detach().float()
         self.relu = False
+        self.flat_from = layer.axis if isinstance(layer, InnerProduct) else None
         self.dtype = dtype if weights == "same" else torch.float32
         self.reorders = self.dtype == torch.bfloat16 and _one_dnn_serves(weight)
         self.reordered: tuple[int, Tensor] | None = None
@@ -240,6 +242,8 @@ class _FullyConnected(nn.Module):
         self.register_buffer("bias", bias, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.flat_from is not None:
+            x = x.flatten(self.flat_from)
         rows = x.to(self.dtype).reshape(-1, x.shape[-1])
         if self.reorders and len(rows) > FEW:
             after = "relu" if self.relu else "none"

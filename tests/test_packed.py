@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.layers.dropout import Dropout
+from alexnet.layers.inner_product import InnerProduct
 from alexnet.native import library
 from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import AlexNet
@@ -207,6 +208,24 @@ def test_layers_that_are_not_known_run_as_they_are() -> None:
     assert difference(pack(net)(x), wanted) < SAME_ANSWERS
     assert difference(pack(net, dtype=torch.bfloat16)(x), wanted) < BF16
     assert isinstance(pack_verified(net, x), PackedNet)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_that_makes_its_input_flat_is_packed_with_its_relu(dtype: torch.dtype) -> None:
+    flat = InnerProduct(4 * 5 * 7, 16), InnerProduct(16, 6, axis=1)
+    net = fill(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), flat[0], nn.ReLU(), flat[1]))
+    for count in (1, 9):
+        x = draw(count, 3, 5, 7)
+        packed = pack(net, dtype=dtype)
+        assert [type(step).__name__ for step in packed.steps] == [
+            "_Convolution",
+            "_FullyConnected",
+            "_FullyConnected",
+        ]
+        near = SAME_ANSWERS if dtype == torch.float32 else BF16
+        assert difference(packed(x), answer(net, x)) < near
+        eight = pack(net, fully_connected="int8")
+        assert difference(eight(x), answer(net, x)) < INT8_WEIGHTS
 
 
 def test_a_layer_that_stands_twice_runs_twice() -> None:

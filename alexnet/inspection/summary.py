@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.layers.dropout import Dropout
+from alexnet.layers.inner_product import InnerProduct
 from alexnet.layers.merge import Add, Concat
 from alexnet.layers.padding import PadToStride
 from alexnet.layers.partial_convolution import PartialConvolution
@@ -27,6 +28,7 @@ TYPES: dict[type[nn.Module], str] = {
     nn.Conv2d: "convolution",
     PartialConvolution: "partial convolution",
     nn.Linear: "fully connected",
+    InnerProduct: "fully connected",
     nn.MaxPool2d: "max pooling",
     nn.AvgPool2d: "average pooling",
     nn.AdaptiveAvgPool2d: "average pooling",
@@ -283,7 +285,7 @@ def _extent(layer: nn.Module, x: Tensor) -> tuple[int, int | Fraction, int]:
                 Fraction(side - widest, max(outputs - 1, 1)),
                 0,
             )  # all reach across `side`
-        case nn.Flatten():  # the layer above reads every position
+        case nn.Flatten() | InnerProduct():  # what is flat reads every position
             return x.shape[-1], 1, 0
     return 1, 1, 0
 

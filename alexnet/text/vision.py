@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexnet.layers.inner_product import InnerProduct
 from alexnet.text.kind import MANY, Initial, Kind, Setting, pair
 from alexnet.text.pooling import pooling
 
@@ -195,22 +196,23 @@ class TransposedLinear(nn.Module):
 
         y = x w + b
 
-    Shapes:  x (..., C) -> (..., K); w (C, K), b (K).
+    Shapes:  x (*lead, *sides) -> (*lead, K), `axis` of lead; w (product of the sides, K), b (K).
     Source:  Caffe's InnerProduct with `transpose: true`.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, *, axis: int, bias: bool) -> None:
         super().__init__()
+        self.axis = axis
         self.weight = nn.Parameter(torch.empty(inputs, outputs))
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the products."""
-        return F.linear(x, self.weight.t(), self.bias)
+        return F.linear(x.flatten(self.axis), self.weight.t(), self.bias)
 
 
 def inner_product(setting: Setting) -> nn.Module:
-    """Build the fully connected layer: nn.Linear, behind nn.Flatten where several axes are one.
+    """Build the fully connected layer: nn.Linear, or one that takes several axes as one.
 
     Raises: TextError if num_output is missing or the bottom has no such axis or no elements.
     """
@@ -224,13 +226,11 @@ def inner_product(setting: Setting) -> nn.Module:
     if inputs < 1:
         raise record.refuse(f"its bottom {setting.bottom} has no elements from axis {axis} on")
     bias = parameter["bias_term"]
-    layer: nn.Module
     if parameter["transpose"]:
-        layer = TransposedLinear(inputs, outputs, bias=bias)
-    else:
-        layer = nn.Linear(inputs, outputs, bias)
-    flat = axis == len(setting.bottom) - 1
-    return layer if flat else nn.Sequential(nn.Flatten(axis), layer)
+        return TransposedLinear(inputs, outputs, axis=axis, bias=bias)
+    if axis == len(setting.bottom) - 1:
+        return nn.Linear(inputs, outputs, bias)
+    return InnerProduct(inputs, outputs, axis=axis, bias=bias)
 
 
 KINDS: Final = {

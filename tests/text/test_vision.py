@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from alexnet.layers.inner_product import InnerProduct
 from alexnet.text.vision import KINDS, Convolution, ForEach, TransposedLinear
 from tests.golden.layer_cases import Case, read_cases
 from tests.text.golden_layers import check
@@ -46,12 +47,12 @@ def test_a_convolution_is_torchs_own_where_there_is_one(
     assert repr(_convolution(text, shape)) == repr(wanted)
 
 
-def test_a_fully_connected_layer_is_torchs_own_behind_a_flattening() -> None:
+def test_a_fully_connected_layer_is_torchs_own_or_one_that_makes_its_input_flat() -> None:
     text = 'type: "InnerProduct" inner_product_param { num_output: 5 }'
     assert repr(make(KINDS, text, [(2, 3)])) == repr(nn.Linear(3, 5))
     deep = make(KINDS, text, [(2, 3, 2, 2)])
-    assert repr(deep) == repr(nn.Sequential(nn.Flatten(1), nn.Linear(12, 5)))
-    assert list(deep.state_dict()) == ["1.weight", "1.bias"]
+    assert repr(deep) == repr(InnerProduct(12, 5, axis=1))
+    assert list(deep.state_dict()) == ["weight", "bias"]
 
 
 @pytest.mark.parametrize(
