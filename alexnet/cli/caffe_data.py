@@ -4,6 +4,7 @@ Arguments, flags and files are the original's. The log goes to standard error.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,8 +75,7 @@ def extract_features(
     blobs: str,
     databases: str,
     num_mini_batches: int,
-    db_type: Literal["lmdb", "leveldb"],
-    *place: str,
+    *db_type_and_place: str,
 ) -> int:
     """Run a net on its own data and write blobs to databases, one Datum of floats a picture.
 
@@ -91,16 +91,17 @@ def extract_features(
         A folder to make for each blob, separated by commas.
     num_mini_batches
         Number of batches to run.
-    db_type
-        The kind of databases.
-    place
-        CPU, or GPU and the number of the device.
+    db_type_and_place
+        The kind of databases, lmdb or leveldb; then CPU, or GPU and the number of the device.
     """
     from alexnet.caffe.extract import extract_features as extract
     from alexnet.caffe.extract import open_net
     from alexnet.caffe.log import log_to
     from alexnet.caffe.placement import choose_place
 
+    if not db_type_and_place:
+        raise ValueError("db_type is missing behind num_mini_batches; lmdb or leveldb")
+    db_type, *place = db_type_and_place
     with log_to(sys.stderr):
         where = choose_place(_gpu(place))
         net = open_net(prototxt, weights, place=where)
@@ -109,9 +110,11 @@ def extract_features(
     return 0
 
 
-def _gpu(place: tuple[str, ...]) -> str:
+def _gpu(place: Sequence[str]) -> str:
     """Return the number of the GPU that the last arguments name, or nothing for the CPU."""
     kind = place[0] if place else "CPU"
     if kind not in ("CPU", "GPU") or len(place) > 2:
         raise ValueError(f"{' '.join(place)!r} is no place; CPU, GPU, or GPU and a number")
-    return "" if kind == "CPU" else (place[1:] or ("0",))[0]
+    if kind == "CPU":
+        return ""
+    return place[1] if len(place) > 1 else "0"

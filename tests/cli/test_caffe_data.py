@@ -71,3 +71,11 @@ def test_an_unknown_place_is_refused(net: Path, place: tuple[str, ...]) -> None:
     model, text = net / "net.caffemodel", net / "net.prototxt"
     with pytest.raises(ValueError, match=r"is no place; CPU, GPU, or GPU and a number"):
         extract_features(model, text, "data", str(net / "db"), 1, "lmdb", *place)
+
+
+def test_the_kind_of_database_is_needed(net: Path) -> None:
+    model, text = net / "net.caffemodel", net / "net.prototxt"
+    with pytest.raises(ValueError, match=r"db_type is missing behind num_mini_batches; lmdb or"):
+        extract_features(model, text, "data", str(net / "db"), 1)
+    with pytest.raises(ValueError, match=r"backend 'lmbd' is not known"):
+        extract_features(model, text, "data", str(net / "db"), 1, "lmbd")
