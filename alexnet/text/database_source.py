@@ -18,10 +18,9 @@ from torch import Tensor
 from alexnet.data.databases import Database, DatabaseError, open_database
 from alexnet.text import wire
 from alexnet.text.ahead import Ahead
-from alexnet.text.datum import decode_datum
+from alexnet.text.datum import read_datum
 from alexnet.text.kind import Setting, Shape, Source
 from alexnet.text.message import Message, TextError
-from alexnet.text.picture_files import decode_picture
 from alexnet.text.transform import Picture, read_transform, stream
 
 _MOST_TAILS = 100_000
@@ -59,11 +58,8 @@ class DatumReader:
     def _parse(self, value: bytes, name: str) -> tuple[Picture, int]:
         datum = wire.decode(value, "Datum", source=name)
         self.encoded = datum["encoded"]
-        if self.encoded:
-            picture = decode_picture(datum["data"], color=self.color, name=name)
-            return picture.transpose(2, 0, 1), datum["label"]
-        pixels, label = decode_datum(value, source=name)
-        if pixels.dtype == np.uint8:
+        pixels, label = read_datum(datum, color=self.color, source=name)
+        if pixels.dtype == np.uint8 and not self.encoded:
             self._learn(value, datum, label)
         return pixels, label
 

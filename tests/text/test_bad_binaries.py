@@ -273,7 +273,7 @@ def test_a_mean_of_the_wrong_size_is_refused(tmp_path: Path) -> None:
 def test_a_datum_of_a_jpeg_is_decoded_and_a_damaged_one_refused() -> None:
     jpeg = simplejpeg.encode_jpeg(np.full((9, 7, 3), 90, np.uint8), colorspace="RGB")
     assert decode_datum(make_encoded_datum(jpeg, 4))[0].shape == (3, 9, 7)
-    with pytest.raises(TextError, match="a datum's picture is refused: the JPEG is damaged"):
+    with pytest.raises(TextError, match="a datum's picture: the JPEG is damaged"):
         decode_datum(make_encoded_datum(jpeg[:40], 4))
 
 
