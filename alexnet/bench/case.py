@@ -147,7 +147,10 @@ class Case:
             crossed.load_state_dict(net.state_dict())
             net = crossed
         x = self.draw_pictures()
-        for _, layer in net.eval().steps():
+        if net.eval().branches:
+            logits: Tensor = net(x)
+            return logits
+        for _, layer in net.steps():
             x = layer(x)
         return x
 

@@ -53,11 +53,17 @@ class LayerTimes:
 def time_layers(case: Case, *, repeats: int) -> list[LayerTimes]:
     """Time each call of our net, forward and backward, in the order in which they run.
 
-    Raises: ValueError if `repeats` is below 1.
+    Raises: ValueError if `repeats` is below 1, or the net's layers form no chain.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; it must be at least 1")
-    net = at_work(case.draw_net(), case.dtype).train()
+    drawn = case.draw_net()
+    if drawn.branches:
+        raise ValueError(
+            f"the layers of {case.net} form no chain, so that none can be timed alone; time the "
+            "whole net with alexnet bench train, or its layers with alexnet caffe time"
+        )
+    net = at_work(drawn, case.dtype).train()
     x = case.draw_pictures().to(case.dtype)
     summary = summarise(case.net, classes=case.classes, input_size=case.side)
     names = {layer: name for name, layer in net.steps()}

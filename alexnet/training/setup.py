@@ -88,6 +88,7 @@ def start(recipe: Recipe, folder: Path) -> Run:
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
     architecture(recipe.net).check_input(_crop_size(recipe))
     split = _split(recipe)
+    _check_parts(recipe, len(split.train))
     folder.mkdir(parents=True, exist_ok=True)
     train, validation = _loaders(recipe, split)
     statistics = data_statistics.compute(b.pictures for b in train.epoch(0, seed=None))
@@ -183,6 +184,26 @@ def _assemble(
 
 def _crop_size(recipe: Recipe) -> int:
     return recipe.input_size or architecture(recipe.net).input_size
+
+
+def _check_parts(recipe: Recipe, pictures: int) -> None:
+    """Refuse a part of one picture where batch norm would have one value per channel."""
+    for count in (min(recipe.batch, pictures), pictures % recipe.batch):
+        parts = torch.empty(count, 0).chunk(recipe.accumulate)
+        if count == 0 or len(parts[-1]) > 1:
+            continue
+        found = architecture(recipe.net)
+        with torch.device("meta"):
+            net = found.build(classes=2, input_size=_crop_size(recipe)).train()
+            x = torch.empty(1, found.channels, net.input_size, net.input_size)
+            try:
+                net.heads(x)
+            except ValueError as error:
+                raise ValueError(
+                    f"a batch of {count} in {recipe.accumulate} parts ends in one picture, of "
+                    "which batch norm can take no variance here; choose another --batch or "
+                    f"--input-size ({error})"
+                ) from None
 
 
 def _split(recipe: Recipe) -> Split:

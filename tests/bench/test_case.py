@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from alexnet.bench.case import (
     Case,
@@ -15,6 +16,8 @@ from alexnet.bench.case import (
     difference,
     require,
 )
+from alexnet.bench.layers import time_layers
+from alexnet.nets.chain import Chain
 
 
 def contender(answer: torch.Tensor) -> Contender:
@@ -89,3 +92,50 @@ def test_sizes_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         replace(case, **{field: value})  # type: ignore[arg-type]
+
+
+def test_nets_of_other_families_are_timed_alone_and_say_so_of_others() -> None:
+    case = Case(net="resnet18", batch=2, classes=3, input_size=32)
+    assert not case.crosses_columns
+    logits = case.reference(crossing=True)
+    with torch.inference_mode():
+        assert difference(case.draw_net().eval()(case.draw_pictures()), logits) < 1e-5
+    message = (
+        "only the nets called AlexNet are built for others to run, and resnet18 is not one; "
+        "use one of alexnet, alexnet-2012, .*, or leave --against out"
+    )
+    with pytest.raises(ValueError, match=message):
+        case.draw_alexnet()
+
+
+def test_a_case_of_a_grey_net_draws_grey_pictures() -> None:
+    case = Case(net="lenet-5", batch=2, classes=10)
+    assert case.draw_pictures().shape == (2, 1, 32, 32)
+    assert case.reference(crossing=False).shape == (2, 10)
+
+
+def test_a_net_whose_layers_form_no_chain_is_run_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Graph(Chain):
+        """y = fc(x) + fc(x), which its children in a row are not."""
+
+        branches = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.classes, self.input_size = 3, 4
+            self.flatten, self.fc = nn.Flatten(), nn.Linear(48, 3)
+
+        def forward(self, x: torch.Tensor, *, upto: str | None = None) -> torch.Tensor:
+            y: torch.Tensor = self.fc(self.flatten(x))
+            return y + y
+
+    torch.manual_seed(0)
+    net, case = Graph(), Case(net="resnet18", batch=2, input_size=32)
+    monkeypatch.setattr(Case, "draw_net", lambda _: net)
+    monkeypatch.setattr(Case, "side", 4)
+    x = case.draw_pictures()
+    assert torch.equal(case.reference(crossing=False), net(x).detach())
+    with pytest.raises(ValueError, match="the layers of resnet18 form no chain, so that none can"):
+        time_layers(case, repeats=1)

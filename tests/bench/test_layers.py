@@ -49,3 +49,15 @@ def test_json_has_milliseconds(case: Case) -> None:
 def test_repeats_must_be_positive(case: Case) -> None:
     with pytest.raises(ValueError, match="repeats is 0; it must be at least 1"):
         time_layers(case, repeats=0)
+
+
+def test_a_block_is_timed_as_one_with_the_operations_of_its_layers() -> None:
+    case = Case(net="resnet18", batch=2, classes=3, input_size=32)
+    rows = time_layers(case, repeats=1)
+    names = [name for row in rows for name in row.name.split("+")]
+    assert names == [name for name, _ in case.draw_net().named_children()]
+    block = next(row for row in rows if row.name == "conv2_1")
+    assert block.type == "block"
+    assert block.forward_flop == 2 * 2 * 2 * 64 * 64 * 9 * 8 * 8  # two of 3 x 3 on 8 x 8 maps
+    assert total(rows)["forward_flop"] == inference_flop(case)
+    assert total(rows)["backward_flop"] == training_flop(case) - inference_flop(case)

@@ -212,3 +212,21 @@ def stopped_run_of(run: setup.Run) -> Path:
     """Save a run as it stands and return its folder."""
     loop.save(run)
     return run.folder
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts", "count"), [(23, 1, 1), (1, 1, 1), (7, 3, 7), (5, 4, 5), (4, 3, None)]
+)
+def test_a_part_of_one_picture_is_refused_where_batch_norm_needs_more(
+    pictures: MakePictures, tmp_path: Path, batch: int, parts: int, count: int | None
+) -> None:
+    recipe = replace(tiny_recipe(pictures(per_class=10)), init="source")  # 24 to train on
+    recipe = replace(recipe, net="resnet18", input_size=32, batch=batch, accumulate=parts)
+    if count is None:  # only batches of four, in two parts of two
+        setup.start(recipe, tmp_path / "run")
+        return
+    message = f"a batch of {count} in {parts} parts ends in one picture, of which batch norm can"
+    with pytest.raises(ValueError, match=message):
+        setup.start(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    setup.start(replace(recipe, input_size=64), tmp_path / "run")  # 2 x 2 values per channel
