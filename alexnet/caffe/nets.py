@@ -6,13 +6,13 @@ a solver are relative to the folder where the program runs, as in the original.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 
 from alexnet.caffe.log import LOG
 from alexnet.text import prototxt
 from alexnet.text.graph import TextNet
+from alexnet.text.kind import Source
 from alexnet.text.message import Message, TextError
 from alexnet.text.solver_rules import TRAIN_NETS
 from alexnet.text.weights import load_weights
@@ -76,16 +76,9 @@ def _build(
     net = TextNet(text, merged["phase"], generator=generator)
     if generator is not None:
         for layer in net.layers.values():
-            if isinstance(layer, _Seeded):
+            if isinstance(layer, Source):
                 layer.seed(generator.initial_seed() % 2**32)
     return net
-
-
-@runtime_checkable
-class _Seeded(Protocol):
-    """A data layer that draws: what to leave out, which order, crops and mirror images."""
-
-    def seed(self, seed: int) -> None: ...
 
 
 def _finetune(net: TextNet, solver: Message) -> None:

@@ -104,6 +104,12 @@ class Source(nn.Module):
     shapes: tuple[Shape, ...]
     """Shapes of the tops."""
 
+    def seed(self, seed: int) -> None:
+        """Let a number decide what is drawn; most sources draw nothing."""
+
+    def close(self) -> None:
+        """Let go of files and threads."""
+
 
 def blobs(module: nn.Module) -> list[Tensor]:
     """Return a layer's blobs in Caffe's order; parameters are returned as they are."""
