@@ -9,7 +9,7 @@ from torch import Tensor
 
 from alexnet.caffe.log import LOG
 from alexnet.device import DeviceError
-from alexnet.text.assembly import as_tuple, present
+from alexnet.text.assembly import as_tuple
 from alexnet.text.graph import Pass, TextNet
 from alexnet.text.kind import Source
 
@@ -77,10 +77,9 @@ def _all(gpu: str) -> range:
 
 
 def place_net(net: TextNet, place: torch.device) -> TextNet:
-    """Move a net to a device; what its solver updates is found there anew."""
+    """Move a net to a device."""
     if place != CPU:
         net.to(place)
-        net.learnable = [present(each, net.layers) for each in net.learnable]
     return net
 
 

@@ -53,6 +53,8 @@ def build(wiring: Wiring, phase: Phase) -> tuple[list[nn.Module], list[Shape]]:
                 raise
             except (RuntimeError, OverflowError, TypeError, ValueError) as error:
                 reason = str(error).splitlines()[0]
+                if "overflow" in reason:
+                    reason = f"a blob would have more than {MOST_ELEMENTS:,} elements"
                 raise node.record.refuse(f"does not fit its bottoms {shapes}: {reason}") from None
             if len(tops) != len(node.tops):
                 raise node.record.refuse(f"makes {len(tops)} blobs and names {len(node.tops)} tops")
@@ -143,12 +145,19 @@ def materialise(net: nn.Module) -> None:
                 module._buffers[name] = torch.zeros(buffer.shape)
 
 
-def present(learnable: Learnable, layers: Mapping[str, nn.Module]) -> Learnable:
-    """Return the entry with the blob that has memory now; a rate of 0 needs no gradient."""
-    tensor = blobs(layers[learnable.layer])[learnable.index]
-    if isinstance(tensor, nn.Parameter):
-        tensor.requires_grad_(learnable.lr_mult != 0)
-    return replace(learnable, tensor=tensor)
+def present(learnable: Sequence[Learnable], own: Mapping[str, Sequence[Tensor]]) -> list[Learnable]:
+    """Return the entries with the tensors that the layers have now: `.to` gives buffers new ones.
+
+    `own` has each layer's blobs by its name.
+    """
+    return [replace(each, tensor=own[each.layer][each.index]) for each in learnable]
+
+
+def freeze(learnable: Sequence[Learnable]) -> None:
+    """Take no gradients where the rate is 0."""
+    for each in learnable:
+        if isinstance(each.tensor, nn.Parameter):
+            each.tensor.requires_grad_(each.lr_mult != 0)
 
 
 def as_tuple(tops: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from alexnet.layers.fused import fuse
 from alexnet.nearest import nearest
-from alexnet.text.assembly import Learnable, as_tuple, build, materialise, present, share
+from alexnet.text.assembly import (
+    Learnable,
+    as_tuple,
+    build,
+    freeze,
+    materialise,
+    present,
+    share,
+)
 from alexnet.text.blobs import make_blob
 from alexnet.text.fillers import fill
 from alexnet.text.kind import Phase, Shape, Source, blobs, fillers
@@ -61,15 +69,20 @@ class TextNet(nn.Module):
         self.shapes: dict[str, Shape] = {n: shapes[v] for n, v in self.wiring.last.items()}
         names = (node.name for node in self.wiring.nodes)
         self.layers = dict(zip(names, modules, strict=True))
-        self.learnable: list[Learnable] = share(self.wiring.nodes, modules)
+        self._learnable = share(self.wiring.nodes, modules)
         self._modules_in_order = modules
         self._runs = _runs(self.wiring)
         for name, module in self.layers.items():
             self.add_module(free_name(self, name), module)
         materialise(self)
-        self.learnable = [present(each, self.layers) for each in self.learnable]
+        freeze(self.learnable)
         self.train(phase == "TRAIN")
         self.fill(generator)
+
+    @property
+    def learnable(self) -> list[Learnable]:
+        """What a solver updates, in its order: each blob once, with the tensor that it has now."""
+        return present(self._learnable, self.blobs())
 
     @property
     def records(self) -> list[Message]:
@@ -269,6 +282,7 @@ def _runs(wiring: Wiring) -> list[_Run]:
             and readers[before.tops[0]] == [number]
             and not any(before.loss_weights)
             and "propagate_down" not in node.record
+            and "propagate_down" not in before.record
         )
         if joins:
             groups[-1].append(number)
