@@ -41,7 +41,9 @@ HEADER = (
 def draw_weights(net: Net, seed: int = 0) -> None:
     """Give a net random weights that keep its values apart: normal, variance 2 / fan-in.
 
-    Biases get 0.1 of a normal number.
+    Biases get 0.1 of a normal number, and the last layer of all a tenth of what it would have:
+    trained nets have logits of about ten, and a softmax makes a relative difference of what is an
+    absolute one before.
     """
     random = np.random.default_rng(seed)
     for blobs in net.params.values():
@@ -49,6 +51,7 @@ def draw_weights(net: Net, seed: int = 0) -> None:
             fan_in = blob.count / blob.shape[0]
             size = np.sqrt(2 / fan_in) if len(blob.shape) > 1 else 0.1
             blob.data[...] = size * random.standard_normal(blob.shape)
+    list(net.params.values())[-1][0].data[...] *= 0.1
 
 
 def read_pictures(paths: Sequence[Path], shape: Sequence[int], noise: int = 2) -> Array:
