@@ -19,7 +19,7 @@ def convolution(
     """
     learns = torch.is_grad_enabled() and weight.requires_grad
     plain = x.is_meta or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type)
-    if not learns or plain or x.dtype != weight.dtype or not serves(x):
+    if not learns or plain or x.dtype != weight.dtype or not serves(x, weight):
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
     y: Tensor = _Convolve.apply(x, weight, bias, padding, groups)  # type: ignore[no-untyped-call]
     return y

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet.native import library
-from alexnet.native.convolution import serves, weight_gradient
+from alexnet.native.convolution import LEAST_CHANNELS, serves, weight_gradient
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
@@ -74,21 +74,24 @@ def test_operands_that_are_not_channels_last_give_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtype", "kernels", "expected"),
+    ("capability", "dtype", "kernels", "channels", "expected"),
     [
-        ("AVX2", torch.float32, {}, True),
-        ("AVX512", torch.float32, {}, False),
-        ("AVX2", torch.bfloat16, {}, False),
-        ("AVX2", torch.float32, None, False),
+        ("AVX2", torch.float32, {}, LEAST_CHANNELS, True),
+        ("AVX2", torch.float32, {}, LEAST_CHANNELS - 1, False),
+        ("AVX512", torch.float32, {}, LEAST_CHANNELS, False),
+        ("AVX2", torch.bfloat16, {}, LEAST_CHANNELS, False),
+        ("AVX2", torch.float32, None, LEAST_CHANNELS, False),
     ],
 )
 def test_it_serves_where_it_was_measured_to_be_quicker(
     capability: str,
     dtype: torch.dtype,
     kernels: dict[str, object] | None,
+    channels: int,
     expected: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(library, "library", lambda: kernels)
-    assert serves(draw(1, 1, 1, 1, dtype=dtype)) == expected
+    weight = draw(2, channels, 3, 3, dtype=dtype)
+    assert serves(draw(1, 2 * channels, 1, 1, dtype=dtype), weight) == expected
