@@ -8,7 +8,6 @@ from torch import Tensor
 
 from alexnet.native import library
 
-
 LEAST_CHANNELS = 48
 """Channels that each kernel reads. With 32 and fewer oneDNN took a half to a fifth of our time."""
 
