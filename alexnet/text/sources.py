@@ -4,6 +4,7 @@ Source:  BVLC Caffe, src/caffe/layers/{memory_data,dummy_data,input}_layer.cpp; 
          files have modules of their own.
 Differs: MemoryData's labels are (N,) also after the first batch, where Caffe turns them into
          (N, 1, 1, 1). An Input without a shape is refused: it takes part in no net.
+A `source` may lie anywhere, as there: files of laboratories name absolute paths. It is only read.
 """
 
 import warnings

@@ -70,6 +70,8 @@ def wire(net: Message, kinds: Mapping[str, Kind]) -> Wiring:
         tops: list[str] = list(node.record["top"])
         missing = node.kind.tops[0] - len(tops) if node.kind.loss else 0
         for index, name in enumerate([*tops, *[""] * max(missing, 0)]):
+            if name in tops[:index]:
+                raise node.record.refuse(f"names the top {name!r} twice; rename one", "top")
             if name in current:
                 _check_in_place(node, index, name, current[name] in read, makers[name])
             node.tops.append(len(names))
