@@ -44,8 +44,10 @@ def test_parts_of_a_batch_add_up_to_the_gradient_of_its_mean_loss(
     expected_loss.backward()
     torch.testing.assert_close(loss, expected_loss.detach())
     for gradient, parameter in zip(found, net.parameters(), strict=True):
-        # sums over pictures in another order
-        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-3, atol=3e-5)
+        assert parameter.grad is not None
+        assert gradient is not None
+        # sums over pictures in another order: 1.2e-6 to 1.7e-6 by the number of threads
+        assert (gradient - parameter.grad).norm() <= 5e-6 * parameter.grad.norm()
 
 
 def test_float32_works_on_the_net_itself() -> None:
