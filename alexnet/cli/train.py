@@ -50,8 +50,9 @@ def train(
     data
         Folder of pictures.
     recipe
-        quick (the default: some thousand photos), paper (as in its text), digits (the demo), or a
-        .toml file such as the recipe.toml of a run.
+        quick (the default: some thousand photos), paper (as in its text), digits (the demo),
+        lenet, vgg, googlenet or resnet (as published), or a .toml file such as the recipe.toml of
+        a run.
     out
         Folder of the run; a new one below runs/ if not given.
     resume
