@@ -65,10 +65,7 @@ class Net:
         self._nodes = self._net.wiring.nodes
         self._values: dict[int, Tensor] = {}
         """What the last pass read and made, by the wiring's numbers: gradients go along these."""
-        self._given = dict(self._net.inputs)
-        self.blobs = {
-            name: Blob(torch.zeros(shape)) for name, shape in self._net.shapes.items() if name
-        }
+        self.blobs = {name: Blob(torch.zeros(s)) for name, s in self._net.shapes.items()}
         self.params = {
             name: [Blob(tensor) for tensor in tensors]
             for name, tensors in self._net.blobs().items()
@@ -79,7 +76,7 @@ class Net:
     @property
     def inputs(self) -> list[str]:
         """Names of the input blobs."""
-        return list(self._given)
+        return list(self._net.inputs)
 
     @property
     def outputs(self) -> list[str]:
@@ -157,12 +154,24 @@ class Net:
             bottoms = [self._leaf(name) for name in node.record["bottom"]]
             tops = [
                 top.view_as(top) if any(top is bottom for bottom in bottoms) else top
-                for top in self._net.call(index, bottoms)
+                for top in self._call(index, bottoms)
             ]  # a top of its own, for its own gradient
             self._values.update(zip([*node.bottoms, *node.tops], [*bottoms, *tops], strict=True))
             for name, top in zip(node.record["top"], tops, strict=False):
                 self.blobs[name].tensor = top  # a loss may have a top without a name
         return {name: self._blob(name).data for name in wanted}
+
+    def _call(self, index: int, bottoms: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return the tops of a layer; what torch says of shapes becomes an error of the layer."""
+        record = self._nodes[index].record
+        shapes = [tuple(bottom.shape) for bottom in bottoms]
+        try:
+            return self._net.call(index, bottoms)
+        except RuntimeError as error:
+            if shapes == [self._net.shapes[name] for name in record["bottom"]]:
+                raise  # these shapes were found to fit: it is something else
+            reason = str(error).splitlines()[0]
+            raise record.refuse(f"does not fit its bottoms of shapes {shapes}: {reason}") from None
 
     def forward_all(
         self, blobs: Iterable[str] | None = None, **inputs: ArrayLike
@@ -171,8 +180,7 @@ class Net:
 
         The last batch is filled up with zeros, and what comes of them is left out.
 
-        Raises: ValueError as `forward` does, for inputs of different numbers, and for an output
-                that has not one row for each of the batch.
+        Raises: ValueError as `forward` does, and for inputs or outputs of other numbers of rows.
         """
         if not inputs:
             return {name: value.copy() for name, value in self.forward(blobs).items()}
@@ -262,18 +270,17 @@ class Net:
     def reshape(self) -> None:
         """Give all blobs the shapes that follow from those of the inputs.
 
-        `forward` does so by itself when an input has got another shape.
+        `forward` needs no call of this: it works on the shapes that its inputs have.
 
         Raises: TextError if a layer cannot work on the new shapes or would need other parameters.
         """
-        wiring = self._net.wiring
         for node in self._nodes:
             if node.record["type"] == "Input":
                 del node.record["input_param"]
                 for name in node.record["top"]:
                     shape = {"dim": list(self.blobs[name].shape)}
                     node.record.child("input_param").add("shape", shape)
-        modules, shapes = build(wiring, self._net.phase)
+        modules, shapes = build(self._net.wiring, self._net.phase)
         for node, module in zip(self._nodes, modules, strict=True):
             new = [tuple(tensor.shape) for tensor in blobs(module)]
             own = [blob.shape for blob in self.params.get(node.name, [])]
@@ -282,10 +289,10 @@ class Net:
                     f"has parameters of shapes {own}; with inputs of the new shapes it would need "
                     f"{new}: keep the old size, or make the layer a convolution"
                 )
-        for name, value in wiring.last.items():
-            if name and self.blobs[name].shape != shapes[value]:
+        for name, value in self._net.wiring.last.items():
+            if self.blobs[name].shape != shapes[value]:
                 self.blobs[name].tensor = torch.zeros(shapes[value])
-        self._given = {name: self.blobs[name].shape for name in self._given}
+        self._net.shapes = {name: self.blobs[name].shape for name in self.blobs}
         self._values.clear()
 
     def set_input_arrays(self, data: ArrayLike, labels: ArrayLike) -> None:
@@ -293,10 +300,10 @@ class Net:
 
         Raises: ValueError if the first layer is another one, or the arrays do not fit it.
         """
-        first = self._net.layers[self._nodes[0].name] if self._nodes else None
+        first = next(iter(self._net.layers.values()), None)
         if not isinstance(first, MemorySource):
-            kind = self._nodes[0].record["type"] if self._nodes else "none"
-            raise ValueError(f"set_input_arrays is for a MemoryData layer; the first is {kind}")
+            kinds = [layer.type for layer in self.layers[:1]] or ["none"]
+            raise ValueError(f"set_input_arrays is for a MemoryData layer; the first is {kinds[0]}")
         first.set_input_arrays(data, labels)
 
     def copy_from(self, weights: str | Path) -> None:
@@ -341,8 +348,6 @@ class Net:
                     f"; give that shape, or call blobs[{name!r}].reshape(...) first"
                 )
             self.blobs[name].data[...] = array
-        if any(self.blobs[name].shape != shape for name, shape in self._given.items()):
-            self.reshape()
         for name in self.inputs:  # a new leaf for each pass: gradients start here
             self.blobs[name].tensor = self.blobs[name].tensor.detach()
 
