@@ -9,10 +9,10 @@ from torch import nn
 from alexnet.bench import peers_torch
 from alexnet.bench.case import Case, WrongAnswer, check_answer, difference
 from alexnet.bench.peers_torch import inference, plain_net, training
-from alexnet.nets import NETS
+from alexnet.nets import ALEXNETS
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALEXNETS)
 def test_every_net_in_plain_torch_answers_as_ours(name: str, case: Case) -> None:
     case = replace(case, net=name)
     theirs = inference(case)
