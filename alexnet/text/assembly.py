@@ -103,7 +103,8 @@ def share(nodes: Sequence[Node], modules: Sequence[nn.Module]) -> list[Learnable
                 owner, first = owners[key]
                 _check_shared(node.record, spec, each, owner, first)
                 place, _, leaf = name.rpartition(".")
-                module.get_submodule(place).register_parameter(leaf, owner.tensor)  # type: ignore[arg-type]
+                assert isinstance(owner.tensor, nn.Parameter)
+                module.get_submodule(place).register_parameter(leaf, owner.tensor)
                 continue
             if key:
                 owners[key] = each, spec
