@@ -43,14 +43,20 @@ def draw_weights(net: Net, seed: int = 0) -> None:
 
     Biases get 0.1 of a normal number, and the last layer of all a tenth of what it would have:
     trained nets have logits of about ten, and a softmax makes a relative difference of what is an
-    absolute one before.
+    absolute one before. A BatchNorm gets variances about 1, a Scale factors about 1.
     """
     random = np.random.default_rng(seed)
-    for blobs in net.params.values():
-        for blob in blobs:
+    for layer in net.layers:
+        for blob in layer.blobs:
             fan_in = blob.count / blob.shape[0]
             size = np.sqrt(2 / fan_in) if len(blob.shape) > 1 else 0.1
             blob.data[...] = size * random.standard_normal(blob.shape)
+        if layer.type == "BatchNorm":
+            _, variance, factor = layer.blobs
+            factor.data[...] = 2  # what the first two are divided by
+            variance.data[...] += 2
+        elif layer.type == "Scale" and layer.blobs:
+            layer.blobs[0].data[...] += 1
     list(net.params.values())[-1][0].data[...] *= 0.1
 
 
