@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("cv2")
 pytest.importorskip("h5py")
 
-from benchmarks.caffe_equality import compare, run_caffe  # noqa: E402 - needs both
-from tests.caffe.test_opencv import CLOSE, NETS, SIZES, draw_case, layer  # noqa: E402
+from benchmarks.caffe_equality import compare, run_caffe
+from tests.caffe.test_opencv import CLOSE, NETS, SIZES, draw_case, layer
 
 CAFFE = os.environ.get("ALEXNET_CAFFE", "")
 pytestmark = pytest.mark.skipif(not CAFFE, reason="ALEXNET_CAFFE names no program")
