@@ -4,6 +4,8 @@ What differs from the original: without -gpu, a solver that asks for the GPU run
 there is none, and says so; more than one GPU is refused.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -57,6 +59,9 @@ def describe_gpus(gpu: str) -> None:
     Raises: DeviceError or ValueError as `choose_place` does.
     """
     LOG.info(f"Querying GPUs {gpu}")
+    if not torch.cuda.is_available():
+        threads = torch.get_num_threads()
+        LOG.info(f"torch finds no CUDA device; nets run on the CPU, with {threads} threads.")
     for word in gpu.split(",") if gpu and gpu != "all" else map(str, _all(gpu)):
         place = choose_place(word)
         found = torch.cuda.get_device_properties(place)
@@ -83,9 +88,12 @@ def place_net(net: TextNet, place: torch.device) -> TextNet:
     return net
 
 
-def run_there(net: TextNet, place: torch.device) -> Pass:
-    """Run a net on the next batches of its data layers, brought to the device it is on."""
-    return net.run() if place == CPU else net.run(read_batch(net, place))
+def run_there(
+    net: TextNet, place: torch.device, inputs: Mapping[str, Tensor] | None = None
+) -> Pass:
+    """Run a net on its inputs and the next batches of its data layers, brought to its device."""
+    given = dict(inputs or {})
+    return net.run(given if place == CPU else read_batch(net, place) | given)
 
 
 def read_batch(net: TextNet, place: torch.device) -> dict[str, Tensor]:

@@ -142,6 +142,7 @@ def time(
     model: Path,
     iterations: int = 50,
     phase: Literal["TRAIN", "TEST"] = "TRAIN",
+    gpu: str = "",
     state: State = ANY_STATE,
 ) -> int:
     """Time each layer of a net of Caffe's, forward and backward, and the whole.
@@ -154,8 +155,11 @@ def time(
         Number of passes.
     phase
         The phase that the net is built for.
+    gpu
+        Number of the GPU to run on.
     """
-    from alexnet.caffe.log import LOG, log_to
+    from alexnet.caffe.log import log_to
+    from alexnet.caffe.placement import choose_place, place_net
     from alexnet.caffe.timing import time_net
     from alexnet.device import keep_pages
     from alexnet.text.graph import TextNet
@@ -163,9 +167,9 @@ def time(
 
     keep_pages()
     with log_to(sys.stderr):
-        LOG.info("Use CPU.")
+        place = choose_place(gpu)
         net = TextNet(read_net(model), phase, level=state.level or 0, stages=state.stages)
-        time_net(net, iterations)
+        time_net(place_net(net, place), iterations, place=place)
     return 0
 
 

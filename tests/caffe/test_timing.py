@@ -8,6 +8,7 @@ import torch
 
 from alexnet.caffe import timing
 from alexnet.caffe.log import log_to
+from alexnet.caffe.placement import CPU
 from alexnet.text import prototxt
 from alexnet.text.graph import TextNet
 from tests.caffe.conftest import Make
@@ -29,7 +30,7 @@ def test_layers_alone_give_the_gradients_of_the_whole() -> None:
     net = TextNet(prototxt.parse(TWO_READERS, "NetParameter"), "TRAIN")
     inputs = {"data": torch.randn(2, 3, generator=torch.Generator().manual_seed(1))}
     times = [timing.LayerTime(record["name"]) for record in net.records]
-    calls, gradients = timing._forward(net, inputs, times)
+    calls, gradients = timing._forward(net, inputs, times, CPU)
     timing._backward(net, calls, gradients, times)
     value = net.run(inputs, keep=["x"])
     (whole,) = torch.autograd.grad(value.loss, [value.blobs["x"]])
@@ -61,6 +62,19 @@ def test_the_log_has_caffes_lines_for_each_layer_and_the_passes(make: Make) -> N
 def test_a_net_with_inputs_is_timed_on_zeros(tmp_path: Path) -> None:
     net = TextNet(prototxt.parse(TWO_READERS, "NetParameter"), "TEST")
     assert next(each.name for each in timing.time_net(net, 1)) == "data"
+
+
+def test_a_net_without_a_loss_goes_back_from_its_outputs() -> None:
+    text = TWO_READERS.replace(" loss_weight: 3", "")
+    net = TextNet(prototxt.parse(text, "NetParameter"), "TEST")
+    times = {each.name: each for each in timing.time_net(net, 1)}
+    assert all(times[name].backward_seconds > 0 for name in ("first", "relu", "left", "sum"))
+    inputs = {"data": torch.zeros(2, 3)}
+    found = [p.grad for p in net.parameters()]  # of the last pass of the whole
+    net.zero_grad()
+    net.run(inputs).blobs["sum"].sum().backward()
+    for gradient, parameter in zip(found, net.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad)
 
 
 def test_no_iteration_at_all_is_refused(make: Make) -> None:
