@@ -3,16 +3,28 @@
     import alexnet.caffe as caffe
 
 stands where a script says `import caffe`: Net, TRAIN, TEST, Classifier, io.Transformer,
-io.load_image and the like.
+io.load_image and the like. They are loaded when the first of them is asked for, so that the
+commands' help needs no torch.
 """
 
-import torch
+from typing import TYPE_CHECKING
 
-from alexnet.caffe import pictures as io
-from alexnet.caffe.classifier import Classifier
-from alexnet.caffe.pictures import Transformer
-from alexnet.caffe.pycaffe import TEST, TRAIN, Net
-from alexnet.text.kinds import KINDS
+from alexnet.nearest import nearest
+
+if TYPE_CHECKING:
+    from alexnet.caffe.face import (
+        TEST,
+        TRAIN,
+        Classifier,
+        Net,
+        Transformer,
+        io,
+        layer_type_list,
+        set_device,
+        set_mode_cpu,
+        set_mode_gpu,
+        set_random_seed,
+    )
 
 __all__ = [
     "TEST",
@@ -29,37 +41,13 @@ __all__ = [
 ]
 
 
-def set_mode_cpu() -> None:
-    """Do nothing: nets of this face run on the CPU."""
+def __getattr__(name: str) -> object:
+    """Return a name of pycaffe's.
 
-
-def set_mode_gpu() -> None:
-    """Refuse: blobs are numpy's arrays here, in the CPU's memory.
-
-    Raises: ValueError always, with what to do instead.
+    Raises: AttributeError for any other; the nearest is named.
     """
-    raise ValueError(
-        "nets of alexnet.caffe run on the CPU, where their arrays are; call set_mode_cpu(), or "
-        "run `alexnet caffe train`, `test` or `time` with --gpu 0"
-    )
+    if name not in __all__:
+        raise AttributeError(f"alexnet.caffe has no {name!r}{nearest(name, __all__)}")
+    from alexnet.caffe import face
 
-
-def set_device(device: int) -> None:
-    """Refuse, as `set_mode_gpu` does.
-
-    Raises: ValueError always.
-    """
-    raise ValueError(
-        f"device {device} cannot be set: nets of alexnet.caffe run on the CPU; leave the call out, "
-        f"or run `alexnet caffe train`, `test` or `time` with --gpu {device}"
-    )
-
-
-def set_random_seed(seed: int) -> None:
-    """Seed the generator that fillers and dropout draw from."""
-    torch.manual_seed(seed)
-
-
-def layer_type_list() -> list[str]:
-    """Return the kinds of layers that nets may have."""
-    return sorted(KINDS)
+    return vars(face)[name]

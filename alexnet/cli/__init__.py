@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 from alexnet import __version__
 
@@ -93,6 +93,9 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror.lower()}"
     text = str(error)
+    if isinstance(error, UnknownCommandError) and error.app:  # it names eight of them at most
+        names = [name for name in error.app if not name.startswith("-")]
+        text = f"{text.partition(' Available')[0]} The commands are {', '.join(names)}."
     if _exit_code(error) == 1:
         return f"unexpected {type(error).__name__}: {text}; run the command again with --debug"
     return text

@@ -32,7 +32,7 @@ class Sizes:
     """The work: which net, on what."""
 
     net: str = "alexnet"
-    """Name of the net; alexnet summary --help lists them."""
+    """Name of the net, as alexnet summary takes it, or a .prototxt."""
     batch: int = 64
     """Pictures at a time."""
     classes: int = 1000

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from alexnet.caffe.convert_imageset import Options
+from alexnet.caffe.imageset_options import Options
 
 Flags = Annotated[Options, Parameter(name="*", name_transform=str, negative=())]
 DEFAULTS = Options()

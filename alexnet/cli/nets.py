@@ -16,7 +16,8 @@ def summary(
     Parameters
     ----------
     net
-        Name of a net, such as alexnet, caffenet or lenet-5; a name that is none lists all.
+        Name of a net, such as alexnet, caffenet or lenet-5 (a name that is none lists all), or a
+        .prototxt.
     classes
         Number of classes; 0 takes those of the net's source.
     input_size

@@ -26,7 +26,7 @@ class Recipe:
     data: str = ""
     """Folder with a sub-folder of pictures per class; the command line gives it first."""
     net: str = "alexnet"
-    """Net to train: a name that `alexnet summary` knows."""
+    """Net to train: a name that `alexnet summary` knows, or a .prototxt of Caffe's."""
     init: Literal["source", "normalised"] = "source"
     """Initial weights as the net's source has them, or scaled to outputs of deviation 1, which
     nets with batch norm need not."""

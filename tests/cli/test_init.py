@@ -11,7 +11,13 @@ from alexnet import __version__
 from alexnet.cli import app, run
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("demo", "train", "eval", "predict", "summary", "compare", "bench")
+COMMANDS = (
+    *("demo", "train", "eval", "predict", "summary", "compare", "convert", "bench", "caffe"),
+)
+CAFFE = (
+    *("train", "test", "time", "device_query", "upgrade"),
+    *("convert_imageset", "compute_image_mean", "extract_features"),
+)
 HELPED = """
 import sys
 from alexnet.cli import run
@@ -32,6 +38,7 @@ def python(*words: str, stdin: bytes = b"") -> tuple[int, str, str]:
 
 def test_help_of_no_command_imports_torch() -> None:
     commands = [["--help"], ["--version"], [], *([name, "--help"] for name in COMMANDS)]
+    commands += [["caffe", name, "--help"] for name in CAFFE]
     code, _, errors = python("-c", HELPED.format(commands=commands))
     assert (code, errors) == (0, "")
 
@@ -49,6 +56,21 @@ def test_help_names_every_command_and_debug(capsys: Capture) -> None:
     shown = capsys.readouterr().out
     assert all(f" {command} " in shown for command in COMMANDS)
     assert "--debug" in shown
+
+
+@pytest.mark.parametrize("command", CAFFE)
+def test_caffes_commands_have_caffes_names(command: str, capsys: Capture) -> None:
+    assert run(["caffe", command, "-help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: alexnet caffe {command}")
+
+
+def test_caffes_flags_are_taken_with_one_dash_and_with_two(capsys: Capture, tmp_path: Path) -> None:
+    missing = tmp_path / "net.prototxt"
+    for words in (["-model", str(missing)], [f"-model={missing}"], ["--model", str(missing)]):
+        assert run(["caffe", "time", *words, "-iterations", "1"]) == 3
+        assert f"{missing}: no such file" in capsys.readouterr().err
+    assert run(["caffe", "time", "-modle", str(missing)]) == 2
+    assert "Did you mean --model instead of --modle?" in capsys.readouterr().err
 
 
 def test_version_is_the_packages(capsys: Capture) -> None:
