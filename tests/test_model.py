@@ -12,7 +12,17 @@ import torch
 from alexnet import store
 from alexnet.data.augment import Preprocessing
 from alexnet.data.statistics import Statistics
-from alexnet.model import Model, create, load_weights, model_folder, open_model, save_model
+from alexnet.model import (
+    Model,
+    architecture,
+    create,
+    load_weights,
+    model_folder,
+    open_model,
+    save_model,
+    text_of,
+)
+from alexnet.nets import NETS
 from alexnet.nets.alexnet import LAYERS
 from alexnet.store import StoreError
 
@@ -167,6 +177,48 @@ def test_nets_of_other_families_come_back_with_statistics_and_heads(
         assert torch.equal(found[key], value), key
     moved = [key for key, value in found.items() if not torch.equal(value, state[key])]
     assert moved == [key for key, _ in model.net.named_buffers() if not key.startswith("loss")]
+
+
+TEXT = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 67 dim: 67 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 9 stride: 6 weight_filler { type: "xavier" } } }
+layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "norm" }
+layer { name: "fc" type: "InnerProduct" bottom: "norm" top: "fc"
+  inner_product_param { num_output: 7 weight_filler { type: "gaussian" std: 0.1 } } }
+"""
+
+
+def test_a_net_from_a_text_is_stored_with_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(TEXT)
+    models = [create(str(path), ("a", "b"), preprocessing(), seed=seed) for seed in (1, 1, 2)]
+    model = models[0]
+    weights = [each.net.state_dict() for each in models]
+    assert list(weights[0])[-2:] == ["fc.weight", "fc.bias"]
+    assert torch.equal(weights[0]["fc.weight"], weights[1]["fc.weight"])
+    assert not torch.equal(weights[0]["fc.weight"], weights[2]["fc.weight"])
+    model.net.train()(torch.rand(2, 3, 67, 67))
+    save_model(model, tmp_path / "model")
+    path.unlink()
+    found = open_model(tmp_path / "model")
+    assert (found.name, found.text) == (str(path), model.text)
+    x = torch.randn(2, 3, 67, 67, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.net(x), model.net.eval()(x))
+    for key, value in model.net.state_dict().items():
+        assert torch.equal(found.net.state_dict()[key], value), key
+
+
+def test_a_net_of_ours_has_no_text_and_one_from_a_file_has_it_all(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(TEXT)
+    assert text_of(NETS["alexnet"]) == ""
+    assert "num_output: 7" in text_of(architecture(str(path)))
+    with pytest.raises(ValueError, match=r"net.prototx: |no net is called '.*net.prototx'"):
+        architecture(str(path)[:-1])
+    with pytest.raises(ValueError, match=r"nut.prototxt: no such file .*'net.prototxt'"):
+        architecture(str(tmp_path / "nut.prototxt"))
 
 
 def test_an_unknown_net_and_a_wrong_crop_are_refused() -> None:

@@ -110,6 +110,7 @@ def resume(folder: Path) -> Run:
     if not (folder / "recipe.toml").is_file():
         raise StoreError(f"{folder} is not a run: it has no recipe.toml; give the folder of a run")
     recipe = load(folder / "recipe.toml")
+    named = recipe.net
     if (folder / NET_FILE).is_file():
         recipe = replace(recipe, net=str(folder / NET_FILE))
     checkpoint = newest_checkpoint(folder / "checkpoints")
@@ -118,6 +119,7 @@ def resume(folder: Path) -> Run:
     run = _assemble(
         recipe, folder, split, _loaders(recipe, split), Statistics(**groups["statistics"])
     )
+    run.model.name = named
     try:
         run.position = load_checkpoint(checkpoint, run.model.net, run.optimizer, run.model.classes)
     except StoreError as error:
