@@ -1,11 +1,12 @@
 """Small nets from text, for the tests of nets as a whole."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from alexnet.text.graph import TextNet
+from alexnet.text.kind import Phase
 from alexnet.text.prototxt import parse
 
 DATA = (
@@ -15,10 +16,18 @@ DATA = (
 FILLED = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "uniform" }'
 
 
-def net_of(text: str, phase: Any = "TEST", **options: Any) -> TextNet:
-    generator = torch.Generator().manual_seed(4)
-    given = {"generator": generator, **options}
-    return TextNet(parse(text, "NetParameter", source="net.prototxt"), phase, **given)
+def net_of(
+    text: str,
+    phase: Phase = "TEST",
+    *,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    generator: torch.Generator | None = None,
+) -> TextNet:
+    if generator is None:
+        generator = torch.Generator().manual_seed(4)
+    net = parse(text, "NetParameter", source="net.prototxt")
+    return TextNet(net, phase, level=level, stages=stages, generator=generator)
 
 
 def layer(name: str, kind: str, bottoms: str, top: str = "", text: str = "") -> str:

@@ -3,7 +3,6 @@
 import copy
 import itertools
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -57,8 +56,8 @@ def preset(text: str) -> TextPreset:
     return preset_of(parse(text, "NetParameter", source="net.prototxt"), source="net.prototxt")
 
 
-def build(text: str, **options: Any) -> PictureNet:
-    net = preset(text).build(**options)
+def build(text: str, *, classes: int, input_size: int | None = None) -> PictureNet:
+    net = preset(text).build(classes=classes, input_size=input_size)
     net.init_weights(torch.Generator().manual_seed(5))
     return net.eval()
 
