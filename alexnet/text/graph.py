@@ -137,12 +137,17 @@ class TextNet(nn.Module):
         return self.run(inputs).blobs
 
     def run(
-        self, inputs: Mapping[str, Tensor] | None = None, *, keep: Collection[str] = ()
+        self,
+        inputs: Mapping[str, Tensor] | None = None,
+        *,
+        keep: Collection[str] = (),
+        whole: bool = True,
     ) -> Pass:
         """Run the layers on given inputs, or on what the net's data layers read.
 
         `keep` names blobs that are returned beside the outputs, as they are after the last layer
         that works on them in place. A blob that is given replaces what a data layer would read.
+        Without `whole` only the kept blobs are computed and returned.
 
         Raises: ValueError if an input is missing or a name is not known.
         """
@@ -151,10 +156,12 @@ class TextNet(nn.Module):
             if name not in self.shapes:
                 raise ValueError(f"no blob is called {name!r}{nearest(name, self.shapes)}")
         last = self.wiring.last
-        wanted = {last[name] for name in keep} | set(self.wiring.outputs)
+        wanted = {last[name] for name in keep}
+        runs = self._runs if whole else _needed(self._runs, self.wiring, wanted)
+        wanted |= set(self.wiring.outputs) if whole else set()
         values: dict[int, Tensor] = {}
         loss: Tensor | None = None
-        for run in self._runs:
+        for run in runs:
             self._step(run, given, values, wanted)
             for value, weight in run.losses:
                 part = weight * values[value].sum()
@@ -301,6 +308,17 @@ def _runs(wiring: Wiring) -> list[_Run]:
         ]
         runs.append(_Run(tuple(group), tuple(sorted(ended - inner)), tuple(losses)))
     return runs
+
+
+def _needed(runs: Sequence[_Run], wiring: Wiring, wanted: Collection[int]) -> list[_Run]:
+    """Return the runs that lead to the wanted values, in their order."""
+    needed, chosen = set(wanted), []
+    for run in reversed(runs):
+        nodes = [wiring.nodes[number] for number in run.nodes]
+        if any(value in needed for node in nodes for value in node.tops):
+            chosen.append(run)
+            needed.update(value for node in nodes for value in node.bottoms)
+    return chosen[::-1]
 
 
 def _cut(node: Node, bottoms: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -126,7 +126,7 @@ class PictureNet(Chain):
         self.body.fill(generator)
 
     def _run(self, x: Tensor, keep: Sequence[str]) -> dict[str, Tensor]:
-        return self.body.run({self._deploy.input: x}, keep=keep).blobs
+        return self.body.run({self._deploy.input: x}, keep=keep, whole=False).blobs
 
     def _logits(self, blob: Tensor) -> Tensor:
         return blob.flatten(1)

@@ -33,6 +33,17 @@ def test_branches_meet_in_the_sum_that_the_text_says() -> None:
     assert torch.equal(net({"data": X})["both"], found["both"])
 
 
+def test_without_the_whole_only_what_leads_to_the_kept_blobs_is_computed() -> None:
+    net = net_of(BRANCHES)
+    seen: list[str] = []
+    for name, module in net.layers.items():
+        module.register_forward_hook(lambda *_, name=name: seen.append(name))
+    found = net.run({"data": X}, keep=["pooled"], whole=False)
+    assert seen == ["right", "right_pool"]
+    assert list(found.blobs) == ["pooled"]
+    assert torch.equal(found.blobs["pooled"], net.run({"data": X}, keep=["pooled"]).blobs["pooled"])
+
+
 def test_kept_blobs_stand_beside_the_outputs_as_the_last_layer_in_place_leaves_them() -> None:
     net = net_of(BRANCHES)
     found = net.run({"data": X}, keep=["left", "data", "right"]).blobs
