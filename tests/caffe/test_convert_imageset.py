@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.caffe.convert_imageset import Converted, Options, convert_imageset, encode_picture
+from alexnet.caffe.convert_imageset import Converted, convert_imageset, encode_picture
+from alexnet.caffe.imageset_options import Options
 from alexnet.data.databases import DatabaseError, open_database
 from alexnet.text.datum import decode_datum
 from alexnet.text.message import TextError

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet.caffe.convert_imageset import Options
+from alexnet.caffe.imageset_options import Options
 from alexnet.cli.caffe_data import compute_image_mean, convert_imageset, extract_features
 from alexnet.data.databases import open_database
 from alexnet.text import wire
