@@ -138,7 +138,8 @@ def test_signals_have_caffes_effects_in_a_process(
         process.send_signal(number)
         found = next(line for line in waiting if effect in line)
         assert effect in found
-        process.send_signal(signal.SIGINT)
+        if number != signal.SIGINT:  # a snapshot alone does not end the training
+            process.send_signal(signal.SIGINT)
         process.stderr.read()
     assert process.returncode == code
     assert list(folder.glob("snapshot_iter_*.solverstate*"))
