@@ -89,11 +89,21 @@ def place_net(net: TextNet, place: torch.device) -> TextNet:
 
 
 def run_there(
-    net: TextNet, place: torch.device, inputs: Mapping[str, Tensor] | None = None
+    net: TextNet,
+    place: torch.device,
+    inputs: Mapping[str, Tensor] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
 ) -> Pass:
-    """Run a net on its inputs and the next batches of its data layers, brought to its device."""
+    """Run a net on its inputs and the next batches of its data layers, brought to its device.
+
+    With the type bfloat16 products are taken in it; weights, sums and losses stay float32.
+    """
     given = dict(inputs or {})
-    return net.run(given if place == CPU else read_batch(net, place) | given)
+    if place != CPU:
+        given = read_batch(net, place) | given
+    with torch.autocast(place.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        return net.run(given)
 
 
 def read_batch(net: TextNet, place: torch.device) -> dict[str, Tensor]:

@@ -69,7 +69,13 @@ class Scores:
 
 
 @torch.no_grad()
-def score_net(net: TextNet, iterations: int, *, place: torch.device = CPU) -> Scores:
+def score_net(
+    net: TextNet,
+    iterations: int,
+    *,
+    place: torch.device = CPU,
+    dtype: torch.dtype = torch.float32,
+) -> Scores:
     """Run a net over some batches and log each output of each batch, then the means.
 
     Source:  Caffe, tools/caffe.cpp, test.
@@ -80,7 +86,7 @@ def score_net(net: TextNet, iterations: int, *, place: torch.device = CPU) -> Sc
     LOG.info(f"Running for {iterations} iterations.")
     scores = Scores(net)
     for batch in range(iterations):
-        result = run_there(net, place)
+        result = run_there(net, place, dtype=dtype)
         scores.add(result)
         for score in scores_of(net, result.blobs):
             LOG.info(f"Batch {batch}, {score.name} = {score.value:g}")

@@ -38,9 +38,12 @@ class Solver:
         parameters: Message,
         *,
         place: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
         requested: Callable[[], Action] = no_action,
     ) -> None:
         """Build the nets at a place; `requested` is asked after each update what signals want.
+
+        `dtype` is that of products; with bfloat16 numbers are no longer the original's.
 
         Raises: TextError if the solver or a net is refused.
         """
@@ -48,7 +51,7 @@ class Solver:
         check_prefix(parameters)
         LOG.info(f"Initializing solver from parameters:\n{print_text(parameters)}")
         self.parameters = parameters
-        self._requested, self._place = requested, place
+        self._requested, self._place, self._dtype = requested, place, dtype
         self._generator = torch.Generator()
         if parameters["random_seed"] >= 0:
             torch.manual_seed(parameters["random_seed"])  # layers that drop out draw from torch's
@@ -91,7 +94,7 @@ class Solver:
             return
         if self._due("display"):
             with torch.no_grad():
-                losses.append(run_there(self.net, self._place).loss)
+                losses.append(run_there(self.net, self._place, dtype=self._dtype).loss)
             LOG.info(f"Iteration {self.progress.iteration}, loss = {_mean(losses):g}")
         if self._due("test_interval"):
             self.test_all()
@@ -137,7 +140,7 @@ class Solver:
             blob.tensor.grad = None
         total = torch.zeros(())
         for _ in range(self.parameters["iter_size"]):
-            result = run_there(self.net, self._place)
+            result = run_there(self.net, self._place, dtype=self._dtype)
             if result.loss.requires_grad:
                 result.loss.backward()
             total = total.to(result.loss.device) + result.loss.detach()
@@ -191,7 +194,7 @@ class Solver:
             if self.stopped:
                 LOG.info("Test interrupted.")
                 return scores
-            scores.add(run_there(net, self._place))
+            scores.add(run_there(net, self._place, dtype=self._dtype))
         if self.parameters["test_compute_loss"]:
             LOG.info(f"Test loss: {scores.loss:g}")
         for index, score in enumerate(scores.means()):

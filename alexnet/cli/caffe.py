@@ -40,7 +40,18 @@ class Effects:
     """What a hang-up does."""
 
 
-ANY_STATE, EFFECTS = State(), Effects()
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Machine:
+    """Where a net runs, and in which arithmetic."""
+
+    gpu: str = ""
+    """Number of the GPU to run on; without it the CPU, or what the solver's solver_mode says."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Arithmetic of products. fp32 gives Caffe's numbers; auto is bf16 where the chip has it."""
+
+
+ANY_STATE, EFFECTS, ANY_MACHINE = State(), Effects(), Machine()
 
 
 def train(
@@ -48,7 +59,7 @@ def train(
     solver: Path,
     snapshot: Path | None = None,
     weights: str = "",
-    gpu: str = "",
+    machine: Machine = ANY_MACHINE,
     state: State = ANY_STATE,
     effects: Effects = EFFECTS,
 ) -> int:
@@ -64,8 +75,6 @@ def train(
         A .solverstate to go on from, with the .caffemodel that it names.
     weights
         .caffemodel files to start from, separated by commas; layers are found by name.
-    gpu
-        Number of the GPU to run on; without it the solver's solver_mode decides.
     """
     if snapshot is not None and weights:
         raise ValueError("--snapshot and --weights are both given; go on from one or the other")
@@ -74,7 +83,7 @@ def train(
     from alexnet.caffe.placement import choose_place
     from alexnet.caffe.signals import signal_effects
     from alexnet.caffe.solver import Solver
-    from alexnet.device import keep_pages
+    from alexnet.device import choose_dtype, keep_pages
     from alexnet.text.upgrade import read_solver
 
     keep_pages()
@@ -88,10 +97,11 @@ def train(
         if state.level is not None:
             train_state["level"] = state.level
         asks = "solver_mode" in text and text["solver_mode"] == "GPU"
-        place = choose_place(gpu, asked=text["device_id"] if asks else None)
+        place = choose_place(machine.gpu, asked=text["device_id"] if asks else None)
         if snapshot is not None or weights:
             text["weights"] = [weights] if weights else []
-        trained = Solver(text, place=place, requested=requested)
+        dtype = choose_dtype(machine.precision, place)
+        trained = Solver(text, place=place, dtype=dtype, requested=requested)
         if snapshot is not None:
             LOG.info(f"Resuming from {snapshot}")
             trained.restore(snapshot)
@@ -106,7 +116,7 @@ def test(
     model: Path,
     weights: Path,
     iterations: int = 50,
-    gpu: str = "",
+    machine: Machine = ANY_MACHINE,
     state: State = ANY_STATE,
 ) -> int:
     """Score a net of Caffe's: its outputs batch by batch, and their means.
@@ -119,21 +129,21 @@ def test(
         The .caffemodel, or its twin .caffemodel.h5.
     iterations
         Number of batches.
-    gpu
-        Number of the GPU to run on.
     """
     from alexnet.caffe.log import log_to
     from alexnet.caffe.nets import copy_weights
     from alexnet.caffe.placement import choose_place, place_net
     from alexnet.caffe.scores import score_net
+    from alexnet.device import choose_dtype
     from alexnet.text.graph import TextNet
     from alexnet.text.upgrade import read_net
 
     with log_to(sys.stderr):
-        place = choose_place(gpu)
+        place = choose_place(machine.gpu)
         net = TextNet(read_net(model), "TEST", level=state.level or 0, stages=state.stages)
         copy_weights(net, weights)
-        score_net(place_net(net, place), iterations, place=place)
+        dtype = choose_dtype(machine.precision, place)
+        score_net(place_net(net, place), iterations, place=place, dtype=dtype)
     return 0
 
 
@@ -142,7 +152,7 @@ def time(
     model: Path,
     iterations: int = 50,
     phase: Literal["TRAIN", "TEST"] = "TRAIN",
-    gpu: str = "",
+    machine: Machine = ANY_MACHINE,
     state: State = ANY_STATE,
 ) -> int:
     """Time each layer of a net of Caffe's, forward and backward, and the whole.
@@ -155,21 +165,20 @@ def time(
         Number of passes.
     phase
         The phase that the net is built for.
-    gpu
-        Number of the GPU to run on.
     """
     from alexnet.caffe.log import log_to
     from alexnet.caffe.placement import choose_place, place_net
     from alexnet.caffe.timing import time_net
-    from alexnet.device import keep_pages
+    from alexnet.device import choose_dtype, keep_pages
     from alexnet.text.graph import TextNet
     from alexnet.text.upgrade import read_net
 
     keep_pages()
     with log_to(sys.stderr):
-        place = choose_place(gpu)
+        place = choose_place(machine.gpu)
+        dtype = choose_dtype(machine.precision, place)
         net = TextNet(read_net(model), phase, level=state.level or 0, stages=state.stages)
-        time_net(place_net(net, place), iterations, place=place)
+        time_net(place_net(net, place), iterations, place=place, dtype=dtype)
     return 0
 
 

@@ -137,3 +137,24 @@ def test_a_solver_that_cannot_be_is_refused_before_a_net_is_built() -> None:
     text = Message("SolverParameter", {"net": "nowhere", "lr_policy": "stpe"})
     with pytest.raises(TextError, match=r"lr_policy is 'stpe' \(did you mean 'step'\?\)"):
         Solver(text)
+
+
+def test_products_in_bfloat16_stay_near_those_of_float32(make: Make) -> None:
+    exact = make("sgd")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for each in exact.net.learnable:
+            each.tensor.normal_(0, 0.3, generator=generator)
+    rough = Solver(exact.parameters, dtype=torch.bfloat16)
+    rough.net.load_state_dict(exact.net.state_dict())
+    start = [each.tensor.detach().clone() for each in exact.net.learnable]
+    for solver in (exact, rough):
+        solver.step(3)
+    pairs = zip(start, exact.net.learnable, rough.net.learnable, strict=True)
+    for first, other, mine in pairs:
+        assert mine.tensor.dtype == torch.float32
+        moved = (other.tensor - first).norm()
+        # 8 bits in each of the factors, in three steps
+        apart = (mine.tensor - other.tensor).norm()
+        assert apart < 0.05 * moved or mine.lr_mult == 0
+        assert apart > 0 or mine.lr_mult == 0

@@ -56,7 +56,7 @@ def test_the_log_has_caffes_lines_for_each_layer_and_the_passes(make: Make) -> N
         assert sum(line.startswith(start) for line in lines) == 1
     assert sum(line.startswith("Iteration: ") for line in lines) == 2
     assert lines.index("*** Benchmark begins ***") < lines.index("*** Benchmark ends ***")
-    assert lines[-1].startswith("As training runs it, layers in a row as one: ")
+    assert lines[-1].startswith("As training runs it, layers in a row as one, float32: ")
 
 
 def test_a_net_with_inputs_is_timed_on_zeros(tmp_path: Path) -> None:
