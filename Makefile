@@ -29,7 +29,8 @@ format: .venv/ready  ## put every file into the house format
 bench: .venv/ready  ## print the rows of docs/RESULTS.md again
 	@set -e; for name in initial_signal kernels training_step \
 	    "training_step --net torchvision" "training_step --precision fp32" \
-	    inference "inference --batch 1" "inference --batch 1 --precision int8" growth; do \
+	    inference "inference --batch 1" "inference --batch 1 --precision int8" growth \
+	    "caffe_digits runs/caffe-digits"; do \
 	  echo; .venv/bin/python -m benchmarks.$$name; \
 	done
 

@@ -14,24 +14,34 @@ from alexnet.text.upgrade import upgrade_net, upgrade_notes, upgrade_solver
 BINARY = (".caffemodel", ".binaryproto")
 
 
-def upgrade_file(source: Path, target: Path, *, solver: bool = False) -> list[str]:
+def upgrade_file(
+    source: Path, target: Path, *, solver: bool = False, allow_unknown: bool = False
+) -> list[str]:
     """Read a net or a solver, write it upgraded, and return what was changed.
+
+    `allow_unknown` leaves out the fields of a prototxt that Caffe does not know, such as a fork's,
+    and returns them among the changes.
 
     Raises: TextError if the file is refused; OSError if the target cannot be written.
     """
+    left_out: list[str] = []
+    unknown = left_out if allow_unknown else None
     if solver:
-        old = prototxt.load(source, "SolverParameter")
+        old = prototxt.load(source, "SolverParameter", allow_unknown=unknown)
         new = upgrade_solver(old)
         _write_text(target, new)
-        return [] if new == old else ["the solver is written as one of Caffe 1.0"]
+        return left_out + ([] if new == old else ["the solver is written as one of Caffe 1.0"])
     binary = source.suffix in BINARY
-    old = wire.load(source, "NetParameter") if binary else prototxt.load(source, "NetParameter")
+    if binary:
+        old = wire.load(source, "NetParameter", unknown=unknown)
+    else:
+        old = prototxt.load(source, "NetParameter", allow_unknown=unknown)
     new = upgrade_net(old)
     if binary:
         write_atomically(target, wire.encode(new))
     else:
         _write_text(target, new)
-    return upgrade_notes(old)
+    return left_out + upgrade_notes(old)
 
 
 def _write_text(target: Path, message: Message) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 Effect = Literal["stop", "snapshot", "none"]
+Flag = Annotated[bool, Parameter(negative=())]
 
 
 @Parameter(name="*")
@@ -199,7 +200,7 @@ def device_query(*, gpu: str = "all") -> int:
 
 
 def upgrade(
-    source: Path, target: Path, *, solver: Annotated[bool, Parameter(negative=())] = False
+    source: Path, target: Path, *, solver: Flag = False, allow_unknown: Flag = False
 ) -> int:
     """Write a net or a solver of any year as one of Caffe 1.0.
 
@@ -213,10 +214,12 @@ def upgrade(
         The file to write.
     solver
         The prototxt is a solver's, not a net's.
+    allow_unknown
+        Leave out fields that Caffe does not know, such as those of its forks, and list them.
     """
     from alexnet.caffe.upgrading import upgrade_file
 
-    for note in upgrade_file(source, target, solver=solver):
+    for note in upgrade_file(source, target, solver=solver, allow_unknown=allow_unknown):
         print(f"{source}: {note}")
     print(f"{target}: written")
     return 0

@@ -16,6 +16,7 @@ from alexnet.text.scalars import scalar
 from alexnet.text.schema import MESSAGES, Field
 
 MAX_LAYERS: Final = 10_000
+WAY_OUT: Final = "`alexnet caffe upgrade --allow-unknown OLD NEW` leaves out what is not known"
 """More than any net has: ResNet-1001 has about 3,500."""
 MAX_NESTING: Final = 100
 """How deep an unknown field may nest; Caffe's own fields go no deeper than seven."""
@@ -88,7 +89,9 @@ class Parser:
             if name == "ceil_mode" and message.kind == "PoolingParameter":
                 self.ceil_mode(message, start)
             elif self.unknown is None:
-                raise self.refuse(self.no_field(name), start)
+                why = self.no_field(name)
+                hint = f"; {WAY_OUT}" if why.endswith(clipped(name)) else ""
+                raise self.refuse(why + hint, start)
             else:
                 line, column = tokens.place(start)
                 source = f"{tokens.source}:" if tokens.source else ""

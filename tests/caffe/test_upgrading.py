@@ -63,3 +63,17 @@ def test_what_is_no_net_is_refused_and_nothing_is_written(tmp_path: Path) -> Non
     with pytest.raises(TextError, match="NetParameter has no field 'base_lr'"):
         upgrade_file(old, new)
     assert not new.exists()
+
+
+def test_fields_of_a_fork_are_left_out_and_listed_where_that_is_allowed(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.prototxt", tmp_path / "new.prototxt"
+    old.write_text(
+        V2.replace("inner_product_param", "quantisation { bits: 8 }\ninner_product_param")
+    )
+    with pytest.raises(TextError, match=r"has no field 'quantisation'; `alexnet caffe upgrade"):
+        upgrade_file(old, new)
+    assert not new.exists()
+    found = upgrade_file(old, new, allow_unknown=True)
+    assert len(found) == 1
+    assert "old.prototxt:5:3: unknown field" in found[0]
+    assert prototxt.load(new, "NetParameter") == prototxt.parse(V2, "NetParameter")
