@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet.bench.machine import describe_machine
-from alexnet.bench.measure import in_turn, stopwatch
 from alexnet.data.augment import Preprocessing, cut, random_windows
 from alexnet.data.statistics import Statistics
 from alexnet.device import keep_pages
 from alexnet.layers.response_norm import LocalResponseNorm
+from alexnet.measure import in_turn, stopwatch
 from alexnet.native.operators import norm_pool
 from alexnet.native.stages import Norm, Pool, Stage
 from alexnet.training.sgd import MomentumSGD

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from alexnet.bench.measure import Lap
+from alexnet.measure import Lap
 from alexnet.model import architecture
 from alexnet.nets import ALEXNETS
 from alexnet.nets.alexnet import AlexNet, Variant

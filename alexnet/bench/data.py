@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from alexnet.bench.case import Case
-from alexnet.bench.measure import Lap, Rounds, in_turn, stopwatch
 from alexnet.data.augment import Preprocessing, cut, lighting, random_windows
 from alexnet.data.folder import DataError, Listing, list_folder, split_folder
 from alexnet.data.loader import Batch, Loader
 from alexnet.data.statistics import compute
+from alexnet.measure import Lap, Rounds, in_turn, stopwatch
 
 PICTURES = 256
 """Pictures drawn where no folder is given, and the most that are read of one."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.bench.case import Case
-from alexnet.bench.measure import WARM_UPS, Timing
 from alexnet.inspection.summary import summarise
 from alexnet.layers.fused import Step, fuse, members
+from alexnet.measure import WARM_UPS, Timing
 from alexnet.training.step import at_work
 
 

@@ -22,7 +22,7 @@ from alexnet.bench.geometry import (
     pools_divide,
     torch_alpha,
 )
-from alexnet.bench.measure import stopwatch
+from alexnet.measure import stopwatch
 from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet
 
 BACKENDS = ("tensorflow", "jax", "torch")

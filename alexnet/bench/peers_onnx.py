@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from alexnet.bench.case import Case, Contender, require
-from alexnet.bench.measure import stopwatch
 from alexnet.bench.onnx_graph import INPUT, onnx_model
+from alexnet.measure import stopwatch
 
 
 def onnxruntime(case: Case) -> Contender:

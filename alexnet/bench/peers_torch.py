@@ -21,8 +21,8 @@ from alexnet.bench.geometry import (
     kind_of,
     torch_alpha,
 )
-from alexnet.bench.measure import stopwatch
 from alexnet.bench.work import logits_of
+from alexnet.measure import stopwatch
 from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet, Variant
 
 Compile = Callable[[nn.Module], nn.Module]

@@ -8,8 +8,8 @@ from typing import Any
 from alexnet.bench import work
 from alexnet.bench.case import Case, Contender, Precision, check_answer
 from alexnet.bench.machine import describe_machine, gemm_ceiling, peak_memory_bytes
-from alexnet.bench.measure import WARM_UPS, Rounds, in_turn
 from alexnet.bench.peers import Chosen, Work
+from alexnet.measure import WARM_UPS, Rounds, in_turn
 
 OURS = "ours"
 MIB = 2**20

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.bench.case import RATE, Case, Contender
-from alexnet.bench.measure import stopwatch
 from alexnet.device import choose_dtype
 from alexnet.inspection.summary import summarise
+from alexnet.measure import stopwatch
 from alexnet.packed import pack
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import at_work, gradients

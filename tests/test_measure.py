@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from alexnet.bench.measure import Rounds, Timing, in_turn, stopwatch
+from alexnet.measure import Rounds, Timing, in_turn, stopwatch
 
 
 def recorded(log: list[tuple[str, int]], name: str, seconds: float) -> Callable[[int], float]:

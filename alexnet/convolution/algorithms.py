@@ -1,0 +1,21 @@
+"""The algorithms by name."""
+
+from alexnet.convolution.native import NATIVE
+from alexnet.convolution.problem import Algorithm
+from alexnet.nearest import nearest
+
+ALGORITHMS = {each.name: each for each in (NATIVE,)}
+"""Those that have a name; `find` knows `winograd-M` for any M besides."""
+
+
+def find(name: str) -> Algorithm:
+    """Return the algorithm of that name.
+
+    Raises: ValueError if there is none.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    known = [*ALGORITHMS, "auto"]
+    raise ValueError(
+        f"no algorithm is called {name!r}{nearest(name, known)}; choose one of {', '.join(known)}"
+    )
