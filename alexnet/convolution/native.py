@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet.convolution.problem import Algorithm, Problem
+from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem
 
 FORWARD = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -50,4 +50,8 @@ def _uneven(problem: Problem) -> list[int]:
     return [each - min(pair) for pair in reversed(problem.padding) for each in pair]
 
 
-NATIVE = Algorithm("native", _forward, _input_gradient, _weight_gradient, lambda _: "")
+def _cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
+    raise NotImplementedError
+
+
+NATIVE = Algorithm("native", _forward, _input_gradient, _weight_gradient, lambda _: "", _cost)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet.convolution.problem import Algorithm, Problem, Sizes, wide
+from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Sizes, wide
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Plain:
     """(dy, w, groups, workspace) -> dx, of size P + R - 1."""
     weights: Callable[[Tensor, Tensor, int, int], Tensor]
     """(x, dy, groups, workspace) -> dw, of size H - P + 1."""
+    cost: Callable[[Direction, Problem, int], Cost]
+    """(direction, problem, workspace) -> the cost of a plain problem."""
 
 
 ALL = (slice(None), slice(None))
@@ -91,7 +93,10 @@ def split(plain: Plain, name: str, refusal: Callable[[Problem], str]) -> Algorit
         assert dw is not None
         return dw[_taps(problem)].to(problem.dtype)
 
-    return Algorithm(name, forward, input_gradient, weight_gradient, refusal)
+    def cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
+        raise NotImplementedError
+
+    return Algorithm(name, forward, input_gradient, weight_gradient, refusal, cost)
 
 
 def parts(problem: Problem) -> Iterator[Part]:

@@ -95,6 +95,28 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What an algorithm does for one convolution, by its equations."""
+
+    multiplications: int
+    additions: int
+    bytes: int
+    """Moved between memory and processor if each array that is written is also read back once:
+    inputs, output, and what lies in the workspace."""
+    workspace: int
+    """Bytes held at most besides inputs and output."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Return the cost of both, one after the other."""
+        return Cost(
+            self.multiplications + other.multiplications,
+            self.additions + other.additions,
+            self.bytes + other.bytes,
+            max(self.workspace, other.workspace),
+        )
+
+
+@dataclass(frozen=True)
 class Algorithm:
     """A way to compute a convolution and its two gradients; all are bilinear in the tensors.
 
@@ -112,6 +134,8 @@ class Algorithm:
     """(x, dy, problem, workspace) -> dw."""
     refusal: Callable[[Problem], str]
     """(problem) -> why this algorithm cannot do it, or an empty string."""
+    cost: Callable[[Direction, Problem, int], Cost]
+    """(direction, problem, workspace) -> what it does and holds, by its equations."""
 
 
 def describe(
