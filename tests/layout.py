@@ -39,7 +39,7 @@ LEVELS = {
             "store",
             "device",
         ],
-        0: ["native", "nearest", "measure"],
+        0: ["native", "nearest", "measure", "allocations"],
     }.items()
     for row in rows
 }
