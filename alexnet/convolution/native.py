@@ -1,5 +1,7 @@
 """The algorithm `native`: torch's own convolution, whatever that is on this machine."""
 
+from math import prod
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -51,7 +53,16 @@ def _uneven(problem: Problem) -> list[int]:
 
 
 def _cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
-    raise NotImplementedError
+    """Return the cost of the definition, whatever torch does instead.
+
+        multiplications = additions = N * K * C / groups * P * Q * R * S
+        bytes = those of inputs and output
+
+    The workspace is 0, which stands for unknown.
+    """
+    products = prod(problem.y_shape) * prod(problem.w_shape[1:])
+    arrays = sum(map(prod, (problem.x_shape, problem.w_shape, problem.y_shape)))
+    return Cost(products, products, arrays * problem.dtype.itemsize, workspace=0)
 
 
 NATIVE = Algorithm("native", _forward, _input_gradient, _weight_gradient, lambda _: "", _cost)
