@@ -1,11 +1,12 @@
 """The algorithms by name."""
 
+from alexnet.convolution.direct import DIRECT
 from alexnet.convolution.im2col import IM2COL
 from alexnet.convolution.native import NATIVE
 from alexnet.convolution.problem import Algorithm
 from alexnet.nearest import nearest
 
-ALGORITHMS = {each.name: each for each in (IM2COL, NATIVE)}
+ALGORITHMS = {each.name: each for each in (DIRECT, IM2COL, NATIVE)}
 """Those that have a name; `find` knows `winograd-M` for any M besides."""
 
 
