@@ -13,6 +13,7 @@ and the gradients of I and W are made of the same three, so that derivatives of 
 The transposed convolution is I.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -56,11 +57,13 @@ def convolve(
 
     Shapes:  x (N, C, H, W), w (K, C / groups, R, S), bias (K) -> (N, K, P, Q), or with one axis or
              three; P = (H + pads - dilation * (R - 1) - 1) // stride + 1. float64, float32,
-             bfloat16 or float16 -> same; sums of the halves are taken in float32.
+             bfloat16 or float16 -> same; sums of the halves are taken in float32. Under autocast
+             all but float64 are taken in its type, as torch's own convolution does.
     Raises:  ValueError when sizes do not fit together, or the algorithm is unknown or refuses them.
     """
+    x, w, bias = _autocast(x), _autocast(w), bias if bias is None else _autocast(bias)
     problem = describe(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    _check_bias(bias, w.shape[0])
+    _check_bias(bias, w.shape[0], w.dtype)
     return _convolve(x, w, bias, Way(problem, algorithm, workspace))
 
 
@@ -83,9 +86,10 @@ def transposed_convolve(
 
     Shapes:  x (N, K, P, Q), w (K, C / groups, R, S), bias (C) -> (N, C, H, W), or with one axis or
              three; H = (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1.
-    Raises:  ValueError when sizes do not fit together, output_padding is not below stride or
-             dilation, or the algorithm is unknown or refuses them.
+    Raises:  ValueError when sizes do not fit together, output_padding is not below stride (torch
+             takes one below the dilation too), or the algorithm is unknown or refuses them.
     """
+    x, w, bias = _autocast(x), _autocast(w), bias if bias is None else _autocast(bias)
     axes = count_axes(x, w)
     strides = per_axis("stride", stride, axes, least=1)
     pads = per_axis("padding", padding, axes, least=0)
@@ -116,7 +120,7 @@ def transposed_convolve(
             f"output would have the size {problem.size}, which must be at least 1"
         )
     check(problem, w_channels=w.shape[1])
-    _check_bias(bias, problem.channels)
+    _check_bias(bias, problem.channels, w.dtype)
     y = _input_gradient(x, w, Way(problem, algorithm, workspace))
     return y if bias is None else y + bias.view(-1, *[1] * axes)
 
@@ -173,21 +177,43 @@ class _WeightGradient(torch.autograd.Function):
         return to_x, to_dy, None
 
 
-def _check_bias(bias: Tensor | None, count: int) -> None:
-    if bias is not None and bias.shape != (count,):
-        raise ValueError(f"bias has shape {tuple(bias.shape)}; it must be ({count},)")
+def _check_bias(bias: Tensor | None, count: int, dtype: torch.dtype) -> None:
+    if bias is not None and (bias.shape != (count,) or bias.dtype != dtype):
+        raise ValueError(
+            f"bias has shape {tuple(bias.shape)} and type {bias.dtype}; it must be ({count},) and "
+            f"{dtype}, as w is"
+        )
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """Return the tensor in the type that autocast wants, if it is on."""
+    if not _is_autocast(tensor) or tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))
+
+
+def _is_autocast(tensor: Tensor) -> bool:
+    # Of the device `meta` autocast knows nothing, and refuses to be asked.
+    return not tensor.is_meta and torch.is_autocast_enabled(tensor.device.type)
 
 
 def _convolve(x: Tensor, w: Tensor, bias: Tensor | None, way: Way) -> Tensor:
-    y: Tensor = _Convolve.apply(x, w, bias, way)  # type: ignore[no-untyped-call]
-    return y
+    return _apply(_Convolve, x, w, bias, way)
 
 
 def _input_gradient(dy: Tensor, w: Tensor, way: Way) -> Tensor:
-    dx: Tensor = _InputGradient.apply(dy, w, way)  # type: ignore[no-untyped-call]
-    return dx
+    return _apply(_InputGradient, dy, w, way)
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, way: Way) -> Tensor:
-    dw: Tensor = _WeightGradient.apply(x, dy, way)  # type: ignore[no-untyped-call]
-    return dw
+    return _apply(_WeightGradient, x, dy, way)
+
+
+def _apply(
+    function: type[torch.autograd.Function], a: Tensor, *others: Tensor | Way | None
+) -> Tensor:
+    """Apply one of the three with autocast off, which would take sums in half precision."""
+    off = torch.autocast(a.device.type, enabled=False) if _is_autocast(a) else nullcontext()
+    with off:
+        result: Tensor = function.apply(a, *others)
+    return result

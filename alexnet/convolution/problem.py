@@ -197,8 +197,10 @@ def check(problem: Problem, *, w_channels: int) -> None:
             f"w reads {w_channels} channels, but x has {channels} in {groups} group(s); "
             f"w must read {channels // groups}"
         )
-    if min(problem.kernel) < 1 or not kernels:
+    if min(problem.w_shape) < 1:
         raise ValueError(f"w has shape {problem.w_shape}; every number must be at least 1")
+    if min(problem.size) < 1:
+        raise ValueError(f"x has shape {problem.x_shape}; only the batch may be 0")
     if min(problem.output) < 1:
         raise ValueError(
             f"a kernel that reaches over {problem.reach} does not fit into an input of "
