@@ -104,6 +104,14 @@ def shape_mask(shape: str, y: NDArray[np.float64], x: NDArray[np.float64]) -> ND
     return masks[shape]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the tests remember the quickest convolutions in a folder that is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALEXNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> MakePictures:
     """Make pictures in the test's own folder, as pictures("val", per_class=20, seed=1) does."""
