@@ -57,8 +57,9 @@ def convolve(
 
     Shapes:  x (N, C, H, W), w (K, C / groups, R, S), bias (K) -> (N, K, P, Q), or with one axis or
              three; P = (H + pads - dilation * (R - 1) - 1) // stride + 1. float64, float32,
-             bfloat16 or float16 -> same; sums of the halves are taken in float32. Under autocast
-             all but float64 are taken in its type, as torch's own convolution does.
+             bfloat16 or float16 -> same; sums of the halves are taken in float32, but by
+             `native` where torch has no units for halves. Under autocast all but float64 are
+             taken in its type, as torch's own convolution does.
     Raises:  ValueError when sizes do not fit together, or the algorithm is unknown or refuses them.
     """
     x, w, bias = _autocast(x), _autocast(w), bias if bias is None else _autocast(bias)

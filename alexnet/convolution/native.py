@@ -1,4 +1,8 @@
-"""The algorithm `native`: torch's own convolution, whatever that is on this machine."""
+"""The algorithm `native`: torch's own convolution, whatever that is on this machine.
+
+On a processor without units for halves, torch adds the taps of a half in halves: its gradients are
+then off by several roundings of the type, and not, as ours, by one.
+"""
 
 from math import prod
 
