@@ -34,6 +34,8 @@ KERNELS = {
     "linear_bfloat16": 6,
     "linear_int8": 6,
     "weight_gradient": 4,
+    "winograd": 6,
+    "winograd_weights": 5,
 }
 """Number of arguments of each kernel; all are pointers."""
 Kernels = dict[str, Callable[..., None]]
@@ -78,6 +80,18 @@ class WeightGradient(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("n", "h", "w", "c", "k", "out_h", "out_w")),
         *((name, ctypes.c_int64) for name in ("size_h", "size_w", "padding", "groups")),
+    )
+
+
+class Winograd(ctypes.Structure):
+    """`struct Winograd` of winograd.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "h", "w", "c", "k", "out_h", "out_w")),
+        *((name, ctypes.c_int64) for name in ("padding_h", "padding_w")),
+        *((name, ctypes.c_int64) for name in ("groups", "m", "block", "threads")),
+        *((name, ctypes.c_int64) for name in ("kernel_step", "channel_step", "tap_step")),
+        *((name, ctypes.c_int64) for name in ("group_step", "turned")),
     )
 
 
