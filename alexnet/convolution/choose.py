@@ -100,11 +100,10 @@ def forget() -> None:
 
 def is_ordinary(a: Tensor, b: Tensor) -> bool:
     """Return whether tensors hold numbers here and now: nothing traces, compiles or casts them."""
-    return (
+    return (  # sizes last: while torch traces, a size is a tensor
         type(a) in (Tensor, nn.Parameter)
         and type(b) in (Tensor, nn.Parameter)
         and a.device.type == "cpu" == b.device.type
-        and a.numel() > 0 < b.numel()
         and a.dtype == b.dtype
         and a.dtype in TOLERANCE
         and not torch.compiler.is_compiling()
@@ -112,6 +111,7 @@ def is_ordinary(a: Tensor, b: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
+        and a.numel() > 0 < b.numel()
     )
 
 
@@ -213,7 +213,7 @@ def _work(direction: Direction, problem: Problem, layouts: tuple[str, str], work
     """Return all that a choice depends on besides the machine, in words."""
     x = " x ".join(map(str, problem.x_shape))
     w = " x ".join(map(str, problem.w_shape))
-    padding = ", ".join(f"{before}+{behind}" for before, behind in problem.padding)
+    padding = " ".join(f"{before}+{behind}" for before, behind in problem.padding)
     return (
         f"{direction.replace('_', ' ')} of {x} and {w}, stride {_words(problem.stride)}, "
         f"padding {padding}, dilation {_words(problem.dilation)}, groups {problem.groups}, "
