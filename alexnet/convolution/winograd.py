@@ -135,20 +135,20 @@ def _cut(x: Tensor, how: Plan, rows: slice, window: Sizes, before: Sizes | None 
     Shapes: x (N, C, H, W) -> (window..., C, l), tiles l counted picture by picture.
     """
     counts = (rows.stop - rows.start, *how.tiles[1:])
-    axes, pads = [slice(None)] * 2, []
+    where, pads = [slice(None)] * 2, []
     for axis, (count, m, t) in enumerate(zip(counts, how.m, window, strict=True)):
         first = (rows.start * m if axis == 0 else 0) - (before[axis] if before else 0)
         end, size = first + (count - 1) * m + t, x.shape[2 + axis]
-        axes.append(slice(max(first, 0), min(end, size)))
+        where.append(slice(max(first, 0), min(end, size)))
         pads.append((max(-first, 0), max(end - size, 0)))
-    x = x[tuple(axes)]
+    x = x[tuple(where)]
     if any(map(any, pads)):
         x = F.pad(x, [each for pair in reversed(pads) for each in pair])
     for axis, (m, t) in enumerate(zip(how.m, window, strict=True)):
         x = x.unfold(2 + axis, t, m)
-    behind = range(2 + len(window), x.dim())
-    order = (*behind, 1, 0, *range(2, 2 + len(window)))
-    return x.permute(order).reshape(*window, x.shape[1], -1)
+    axes = len(window)
+    order = (*range(2 + axes, x.dim()), 1, 0, *range(2, 2 + axes))
+    return x.permute(order).contiguous().flatten(axes + 1)
 
 
 def _place(y: Tensor, z: Tensor, how: Plan, rows: slice) -> None:

@@ -94,6 +94,12 @@ class Transforms:
     products: Nested
     """A^T."""
 
+    @property
+    def entries(self) -> int:
+        """Return the numbers in the matrices of the largest of the three."""
+        every = (self.inputs, self.kernels, self.products)
+        return max(sum(len(rows) * len(rows[0]) for rows in each.matrices) for each in every)
+
 
 def transforms(m: Sizes, r: Sizes) -> Transforms:
     """Return those of F(m, r), an m and an r for each axis."""
@@ -167,18 +173,18 @@ class Plan:
         tiles = pictures * rows * math.prod(self.tiles[1:])
         v, z = self.channels * tiles, self.kernels * tiles
         cut = self.channels * pictures * math.prod(self._reach(rows, self.kernel))
-        fixed = window * self.connections
-        reading = max(cut + window * v, v * _pair(stages.inputs))
+        reading = max(cut + window * v, v * _peak(stages.inputs))
         if self.sums_weights:
             dy = self.kernels * pictures * math.prod(self._reach(rows, (1,) * len(self.m)))
-            taps = max(dy + math.prod(self.m) * z, z * _pair(stages.kernels))
+            taps = max(dy + math.prod(self.m) * z, z * _peak(stages.kernels))
             chunk = max(reading, window * v + taps)
-            once = self.connections * (_pair(stages.products) + stages.products.counts[-1])
+            once = self.connections * (_peak(stages.products) + stages.products.counts[-1])
         else:
             placed = 2 * stages.products.counts[-1] * z
-            chunk = max(reading, window * (v + z), z * _pair(stages.products), placed)
-            once = self.connections * (math.prod(self.kernel) + _pair(stages.kernels))
-        return self.item * max(once, fixed + chunk)
+            chunk = max(reading, window * (v + z), z * _peak(stages.products), placed)
+            once = self.connections * (math.prod(self.kernel) + _peak(stages.kernels))
+        kept = stages.entries + self.connections * math.prod(self.kernel)  # turned round
+        return self.item * (kept + max(once, window * self.connections + chunk))
 
     def _reach(self, rows: int, kernel: Sizes) -> Iterator[int]:
         """Yield how much of the padded input rows of tiles read along each axis."""
@@ -309,10 +315,10 @@ def _is_identity(rows: Matrix) -> bool:
     return all(e == (i == j) for i, row in enumerate(rows) for j, e in enumerate(row))
 
 
-def _pair(stage: Nested) -> int:
-    """Return what a tile holds at most: what a step reads and what it writes."""
-    counts = stage.counts
-    return max(map(sum, itertools.pairwise(counts))) if len(counts) > 1 else counts[0]
+def _peak(stage: Nested) -> int:
+    """Return what a tile holds at most: what went in, what a step reads, and what it writes."""
+    first, *later = stage.counts
+    return first + max(map(sum, itertools.pairwise((0, *later))), default=0)
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:
