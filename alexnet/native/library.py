@@ -34,6 +34,9 @@ KERNELS = {
     "linear_bfloat16": 6,
     "linear_int8": 6,
     "weight_gradient": 4,
+    "im2col": 7,
+    "im2col_pack": 4,
+    "im2col_weights": 7,
     "winograd": 6,
     "winograd_weights": 5,
 }
@@ -92,6 +95,28 @@ class Winograd(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("groups", "m", "block", "threads")),
         *((name, ctypes.c_int64) for name in ("kernel_step", "channel_step", "tap_step")),
         *((name, ctypes.c_int64) for name in ("group_step", "turned")),
+    )
+
+
+class Im2col(ctypes.Structure):
+    """`struct Im2col` of im2col.cpp."""
+
+    _fields_ = (
+        ("pictures", ctypes.c_int64),
+        *((name, ctypes.c_int64 * 3) for name in ("size", "grid", "stride", "out", "first")),
+        ("step", ctypes.c_int64 * 3),
+        *((name, ctypes.c_int64) for name in ("groups", "channels", "kernels", "origin", "count")),
+        *((name, ctypes.c_int64) for name in ("taps", "rows", "depth", "width", "threads")),
+        ("buffer", ctypes.c_int64),
+    )
+
+
+class Im2colWeights(ctypes.Structure):
+    """`struct Im2colWeights` of im2col.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("groups", "channels", "origin", "count", "taps")),
+        *((name, ctypes.c_int64) for name in ("group_step", "kernel_step", "channel_step")),
     )
 
 
