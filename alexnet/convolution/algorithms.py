@@ -1,13 +1,14 @@
 """The algorithms by name."""
 
 from alexnet.convolution.direct import DIRECT
+from alexnet.convolution.fft import FFT
 from alexnet.convolution.im2col import IM2COL
 from alexnet.convolution.native import NATIVE
 from alexnet.convolution.problem import Algorithm
 from alexnet.convolution.winograd import WINOGRAD, winograd
 from alexnet.nearest import nearest
 
-ALGORITHMS = {each.name: each for each in (DIRECT, IM2COL, NATIVE, WINOGRAD)}
+ALGORITHMS = {each.name: each for each in (DIRECT, FFT, IM2COL, NATIVE, WINOGRAD)}
 """Those that have a name; `find` knows `winograd-M` for any M besides."""
 
 

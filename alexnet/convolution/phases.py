@@ -61,7 +61,7 @@ def split(plain: Plain, name: str, refusal: Callable[[Problem], str]) -> Algorit
         x: Tensor, w: Tensor, bias: Tensor | None, problem: Problem, workspace: int
     ) -> Tensor:
         exact = wide(x.dtype)
-        x, w = _pad(x.to(exact), problem), _spread_taps(w.to(exact), problem)
+        x, w = _pad(x.to(exact), problem), spread_taps(w.to(exact), problem)
         y = None
         for part in parts(problem):
             some = plain.correlate(x[part.x], w[part.w], problem.groups, workspace)
@@ -73,7 +73,7 @@ def split(plain: Plain, name: str, refusal: Callable[[Problem], str]) -> Algorit
 
     def input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> Tensor:
         exact = wide(dy.dtype)
-        dy, w = dy.to(exact), _spread_taps(w.to(exact), problem)
+        dy, w = dy.to(exact), spread_taps(w.to(exact), problem)
         shape = (problem.batch, problem.channels, *problem.padded)
         dx = None
         for part in parts(problem):
@@ -85,13 +85,13 @@ def split(plain: Plain, name: str, refusal: Callable[[Problem], str]) -> Algorit
     def weight_gradient(x: Tensor, dy: Tensor, problem: Problem, workspace: int) -> Tensor:
         exact = wide(x.dtype)
         x, dy = _pad(x.to(exact), problem), dy.to(exact)
-        shape = (*problem.w_shape[:2], *_spread_kernel(problem))
+        shape = (*problem.w_shape[:2], *spread_kernel(problem))
         dw = None
         for part in parts(problem):
             some = plain.weights(x[part.x], dy[part.y], problem.groups, workspace)
             dw = _add(dw, shape, part.w, some)
         assert dw is not None
-        return dw[_taps(problem)].to(problem.dtype)
+        return dw[tap_places(problem)].to(problem.dtype)
 
     def cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
         raise NotImplementedError
@@ -129,24 +129,24 @@ def _along(problem: Problem, axis: int) -> Iterator[tuple[slice, slice, slice]]:
         yield slice(first, end, stride), slice(first, None, stride), slice(None)
 
 
-def _spread_kernel(problem: Problem) -> Sizes:
+def spread_kernel(problem: Problem) -> Sizes:
     """Return the size of the kernel with zeros between its taps where an axis has a stride."""
     every = zip(problem.stride, problem.kernel, problem.reach, strict=True)
     return tuple(taps if stride == 1 else reach for stride, taps, reach in every)
 
 
-def _taps(problem: Problem) -> tuple[slice, ...]:
+def tap_places(problem: Problem) -> tuple[slice, ...]:
     """Return where the taps are in that kernel."""
     apart = zip(problem.stride, problem.dilation, strict=True)
     return (*ALL, *(slice(None, None, 1 if s == 1 else dilation) for s, dilation in apart))
 
 
-def _spread_taps(w: Tensor, problem: Problem) -> Tensor:
-    size = _spread_kernel(problem)
+def spread_taps(w: Tensor, problem: Problem) -> Tensor:
+    size = spread_kernel(problem)
     if size == problem.kernel:
         return w
     spread = w.new_zeros((*w.shape[:2], *size))
-    spread[_taps(problem)] = w
+    spread[tap_places(problem)] = w
     return spread
 
 
