@@ -12,7 +12,7 @@ the products of all tiles and pictures are summed before the one transform back.
 Source: Winograd 1980; Lavin & Gray 2016, Fast Algorithms for Convolutional Neural Networks. Theirs
 is 3 taps and two axes; here are any taps and one to three axes, and strides and dilation by
 `phases`. Each stage is a pass of its own over memory here, which on a processor costs what the
-multiplications save; native/winograd.py does all stages on a block at a time.
+multiplications save; `winograd_fused` does all stages on a block at a time, where it serves.
 """
 
 import math
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from alexnet.convolution import phases
 from alexnet.convolution.problem import Algorithm, Direction, Problem, Sizes
+from alexnet.convolution.winograd_fused import fused
 from alexnet.convolution.winograd_tiles import Plan, cost, plan, predicted_error, tile
 
 LARGEST = 16
@@ -61,7 +62,7 @@ def winograd(m: int) -> Algorithm:
         lambda x, dy, groups, workspace: weights(x, dy, groups, workspace, m=m),
         lambda direction, problem, workspace: cost(direction, problem, workspace, m=m),
     )
-    return phases.split(plain, f"winograd-{m}", refusal)
+    return fused(phases.split(plain, f"winograd-{m}", refusal), m)
 
 
 def correlate(x: Tensor, w: Tensor, groups: int, workspace: int, *, m: int) -> Tensor:

@@ -7,7 +7,7 @@ m = 4; these have smaller errors.
 Source: Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
 """
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -26,28 +26,42 @@ class Problem(Protocol):
     """What `serves` asks of a convolution."""
 
     @property
-    def channels(self) -> int: ...
+    def size(self) -> tuple[int, ...]: ...
     @property
-    def kernels(self) -> int: ...
-    @property
-    def groups(self) -> int: ...
+    def output(self) -> tuple[int, ...]: ...
     @property
     def kernel(self) -> tuple[int, ...]: ...
     @property
     def stride(self) -> tuple[int, ...]: ...
     @property
     def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
 
 
-def serves(problem: Problem, m: tuple[int, ...], x: Tensor) -> bool:
-    """Return whether there is a kernel for tiles of m outputs: 3x3, neither stride nor dilation."""
+class Tiling(NamedTuple):
+    """How the kernel is to go over the picture."""
+
+    m: int
+    before: Pair
+    """Zeros before the first row and column."""
+    groups: int
+    turned: bool
+    """Whether kernels and channels are exchanged and taps come in the opposite order."""
+
+
+def serves(problem: Problem, m: int, device: torch.device) -> bool:
+    """Return whether there is a kernel for tiles of m x m outputs.
+
+    That is for 3x3 with neither stride nor dilation, and pictures of at least one tile.
+    """
     return (
         problem.kernel == (3, 3)
+        and min(*problem.size, *problem.output) >= m
         and {*problem.stride, *problem.dilation} == {1}
-        and len(set(m)) == 1
-        and m[0] in SIDES
-        and x.device.type == "cpu"
-        and x.dtype in library.TYPES
+        and m in SIDES
+        and device.type == "cpu"
+        and problem.dtype in library.TYPES
         and library.library() is not None
     )
 
@@ -65,7 +79,7 @@ def forward(
     (before_h, behind_h), (before_w, behind_w) = padding
     size = x.shape[2] + before_h + behind_h - 2, x.shape[3] + before_w + behind_w - 2
     y = _empty(x, w.shape[0], size)
-    _convolve(x, w, bias, y, m=m, before=(before_h, before_w), groups=groups, turned=False)
+    _convolve(x, w, bias, y, Tiling(m, (before_h, before_w), groups, turned=False))
     return y
 
 
@@ -79,7 +93,7 @@ def input_gradient(
     """
     before = 2 - padding[0][0], 2 - padding[1][0]
     dx = _empty(dy, w.shape[1] * groups, size)
-    _convolve(dy, w, None, dx, m=m, before=before, groups=groups, turned=True)
+    _convolve(dy, w, None, dx, Tiling(m, before, groups, turned=True))
     return dx
 
 
@@ -129,30 +143,20 @@ def workspace_bytes(
     return 4 * _floats(c, k, m=m, block=block, groups=groups)
 
 
-def _convolve(
-    x: Tensor,
-    w: Tensor,
-    bias: Tensor | None,
-    y: Tensor,
-    *,
-    m: int,
-    before: Pair,
-    groups: int,
-    turned: bool,
-) -> None:
+def _convolve(x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, tiling: Tiling) -> None:
     if not len(x):
         return
+    m, before, groups, turned = tiling
     x = x.contiguous(memory_format=torch.channels_last)
     w = w.to(x.dtype)
-    if w.stride(2) != 3 * w.stride(3):  # the kernel steps through a kernel's taps evenly
+    if w.stride(2) != 3 * w.stride(3):  # the kernel steps evenly from tap to tap
         w = w.contiguous()
     steps = w.stride()[:2]
     c, k = x.shape[1] // groups, y.shape[1] // groups
     block = _block(_tiles(len(x), y.shape[2:], m), c + k)
-    threads = torch.get_num_threads()
     described = library.Winograd(
         *(len(x), *x.shape[2:], x.shape[1], y.shape[1], *y.shape[2:], *before),
-        *(groups, m, block, threads),
+        *(groups, m, block, torch.get_num_threads()),
         *(*(reversed(steps) if turned else steps), w.stride(3)),
         *(w.shape[0] // groups * steps[0], turned),
     )

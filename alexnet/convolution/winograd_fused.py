@@ -1,0 +1,70 @@
+"""Winograd's convolution with all stages on a block of tiles at once, where a kernel serves.
+
+That is on the processor for kernels of 3x3 with neither stride nor dilation, in float32 and
+bfloat16, with tiles of 2, 4 or 6 outputs a side; everything else goes the other way. The products
+are the same, and so are the errors' bounds: see native/cook_toom.h for its points.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem
+from alexnet.native import winograd as native
+
+
+def fused(other: Algorithm, m: int) -> Algorithm:
+    """Return the algorithm that takes the kernels with tiles of m x m where they serve."""
+
+    def forward(
+        x: Tensor, w: Tensor, bias: Tensor | None, problem: Problem, workspace: int
+    ) -> Tensor:
+        if not native.serves(problem, m, x.device):
+            return other.forward(x, w, bias, problem, workspace)
+        before, behind = problem.padding
+        return native.forward(x, w, bias, m=m, padding=(before, behind), groups=problem.groups)
+
+    def input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> Tensor:
+        if not native.serves(problem, m, dy.device):
+            return other.input_gradient(dy, w, problem, workspace)
+        (rows, columns), (h, wide) = problem.padding, problem.size
+        return native.input_gradient(
+            dy, w, m=m, size=(h, wide), padding=(rows, columns), groups=problem.groups
+        )
+
+    def weight_gradient(x: Tensor, dy: Tensor, problem: Problem, workspace: int) -> Tensor:
+        if not native.serves(problem, m, x.device):
+            return other.weight_gradient(x, dy, problem, workspace)
+        rows, columns = problem.padding
+        dw = native.weight_gradient(x, dy, m=m, padding=(rows, columns), groups=problem.groups)
+        return dw.to(problem.dtype)
+
+    def cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
+        counted = other.cost(direction, problem, workspace)
+        if not native.serves(problem, m, torch.device("cpu")):
+            return counted
+        return _cost(counted, direction, problem, m)
+
+    return Algorithm(other.name, forward, input_gradient, weight_gradient, other.refusal, cost)
+
+
+def _cost(counted: Cost, direction: Direction, problem: Problem, m: int) -> Cost:
+    """Return the cost with what these kernels hold, and what they move between the stages.
+
+    Operations are those of the separate stages, whose matrices differ in a few entries. Inputs of
+    another layout are copied to channels last, which is counted as held; a block's numbers stay in
+    the cache, and of what is between the stages only the weights, or their gradient, are moved.
+    """
+    held = native.workspace_bytes(
+        direction, problem.x_shape, problem.y_shape, m=m, groups=problem.groups
+    )
+    x, w, y = (math.prod(each) for each in (problem.x_shape, problem.w_shape, problem.y_shape))
+    inputs = {"forward": x + w, "input_gradient": y + w, "weight_gradient": x + y}[direction]
+    size = problem.dtype.itemsize
+    return replace(
+        counted,
+        bytes=size * (x + w + y) + 2 * 4 * (m + 2) ** 2 * w,
+        workspace=held + size * inputs + 4 * max(problem.kernels, w),
+    )
