@@ -9,6 +9,9 @@ With the columns of an output position holding its window, channel by channel an
 for each group. Source: Chellapilla, Puri, Simard, High Performance Convolutional Neural Networks
 for Document Processing, 2006; Caffe (Jia 2014) takes one picture at a time. Here the columns of a
 block of pictures and output positions exist at a time, as many as `workspace` allows.
+
+Where there are compiled kernels, these do float32 and bfloat16 on the processor, with blocks that
+fit its cache; their input gradient gathers what each input met instead of adding columns back.
 """
 
 import itertools
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor
 
 from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Sizes, wide
+from alexnet.native import im2col as compiled
 
 Block = tuple[slice, ...]
 """Pictures, then output positions along each axis."""
@@ -68,6 +72,8 @@ def _item(problem: Problem) -> int:
 
 
 def _forward(x: Tensor, w: Tensor, bias: Tensor | None, problem: Problem, workspace: int) -> Tensor:
+    if compiled.serves(x.device, x.dtype):
+        return compiled.forward(x, w, bias=bias, layer=problem, workspace=workspace)
     shape, matrix = plan("forward", problem, workspace).shape, _matrix(w, problem)
     y = torch.empty(problem.y_shape, dtype=x.dtype, device=x.device, memory_format=_format(x))
     start = None if bias is None else bias.to(matrix.dtype).view(problem.groups, -1, 1)
@@ -86,6 +92,8 @@ def _forward(x: Tensor, w: Tensor, bias: Tensor | None, problem: Problem, worksp
 
 
 def _input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> Tensor:
+    if compiled.serves(dy.device, dy.dtype):
+        return compiled.input_gradient(dy, w, layer=problem, workspace=workspace)
     shape, matrix = plan("input_gradient", problem, workspace).shape, _matrix(w, problem).mT
     dx = torch.empty(problem.x_shape, dtype=dy.dtype, device=dy.device, memory_format=_format(dy))
     dx.zero_()
@@ -106,6 +114,8 @@ def _input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> 
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, problem: Problem, workspace: int) -> Tensor:
+    if compiled.serves(x.device, x.dtype):
+        return compiled.weight_gradient(x, dy, layer=problem, workspace=workspace)
     shape = plan("weight_gradient", problem, workspace).shape
     dw = torch.zeros(problem.w_shape, dtype=wide(x.dtype), device=x.device)
     matrix = _matrix(dw, problem)
@@ -206,8 +216,11 @@ def _cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
     """Return what the product does, and the columns' way to memory and back.
 
     Multiplications and additions are those of the definition, the padding's zeros included; col2im
-    adds each column once more.
+    adds each column once more. Compiled, the columns stay in the cache: on the processor only w
+    goes to memory and back, where pictures are channels last.
     """
+    if compiled.serves(torch.device("cpu"), problem.dtype):
+        return _compiled_cost(direction, problem, workspace)
     item, positions = problem.dtype.itemsize, problem.batch * math.prod(problem.output)
     columns = problem.channels * math.prod(problem.kernel) * positions
     multiplications = columns * problem.kernels // problem.groups
@@ -217,6 +230,18 @@ def _cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
         multiplications + (columns if direction == "input_gradient" else 0),
         item * tensors + 2 * wide(problem.dtype).itemsize * (columns + math.prod(problem.y_shape)),
         plan(direction, problem, workspace).workspace,
+    )
+
+
+def _compiled_cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
+    multiplications = compiled.multiplications(direction, problem)
+    w = math.prod(problem.w_shape)
+    tensors = math.prod(problem.x_shape) + w + math.prod(problem.y_shape)
+    return Cost(
+        multiplications,
+        multiplications,
+        problem.dtype.itemsize * tensors + 2 * torch.float32.itemsize * w,
+        compiled.plan(direction, problem, workspace).workspace,
     )
 
 

@@ -8,7 +8,7 @@ import ctypes
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ class Meeting(NamedTuple):
 
     first: int
     step: int
-    count: int
+    outputs: int
     stride: int
     """Elements of the input from one of these outputs to the next."""
     taps: list[tuple[int, int]]
@@ -108,9 +108,9 @@ class Blocks(NamedTuple):
     """In bytes."""
 
 
-def serves(x: Tensor) -> bool:
-    """Return whether there are kernels for this tensor's device and type."""
-    return x.device.type == "cpu" and x.dtype in library.TYPES and library.library() is not None
+def serves(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether there are kernels for this device and type."""
+    return device.type == "cpu" and dtype in library.TYPES and library.library() is not None
 
 
 def forward(x: Tensor, w: Tensor, *, bias: Tensor | None, layer: Layer, workspace: int) -> Tensor:
@@ -168,7 +168,7 @@ def plan(direction: str, layer: Layer, workspace: int) -> Blocks:
         return _plan_weights(_forward_task(layer), workspace)
     task = _forward_task(layer) if direction == "forward" else _input_gradient_task(layer)
     deepest = max(math.prod(len(meeting.taps) for meeting in grid) for grid in task.grids)
-    longest = max(math.prod(meeting.count for meeting in grid) for grid in task.grids)
+    longest = max(math.prod(meeting.outputs for meeting in grid) for grid in task.grids)
     window, positions = deepest * task.channels, task.batch * longest
     depth, width = _even(window, DEPTH, 1), min(WIDTH, _up(task.kernels, PANEL))
     rows, threads = _even(positions, ROWS, TILE), torch.get_num_threads()
@@ -189,6 +189,14 @@ def plan(direction: str, layer: Layer, workspace: int) -> Blocks:
     pictures = max(1, min(task.batch, 1 + (free - panels * panel) // picture))
     held = 4 * (threads * buffer + SLACK) + panels * panel + pictures * picture
     return Blocks(pictures, panels * PANEL, rows, depth, width, threads, buffer, held)
+
+
+def multiplications(direction: str, layer: Layer) -> int:
+    """Return how many are done, those with the padding's zeros included."""
+    gradient = direction == "input_gradient"
+    task = _input_gradient_task(layer) if gradient else _forward_task(layer)
+    meetings = sum(math.prod(m.outputs * len(m.taps) for m in grid) for grid in task.grids)
+    return task.batch * task.groups * task.channels * task.kernels * meetings
 
 
 def _plan_weights(task: Task, workspace: int) -> Blocks:
@@ -336,7 +344,7 @@ def _described(
 ) -> ctypes.Structure:
     count, stride, start, step = (
         (ctypes.c_int64 * 3)(*numbers)
-        for numbers in zip(*((m.count, m.stride, m.first, m.step) for m in grid), strict=True)
+        for numbers in zip(*((m.outputs, m.stride, m.first, m.step) for m in grid), strict=True)
     )
     return library.Im2col(
         pictures=pictures,
