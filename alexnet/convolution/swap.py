@@ -42,6 +42,20 @@ class Arithmetic(NamedTuple):
     workspace: int
 
 
+def check_algorithm(name: str, device: torch.device) -> None:
+    """Refuse the name of an algorithm that nets on a device cannot be swapped to.
+
+    Raises: ValueError if there is no such algorithm, or it is not native and the device no CPU.
+    """
+    if name != "auto":
+        find(name)
+    if name != "native" and device.type != "cpu":
+        raise ValueError(
+            f"convolution is {name!r} on {device}; on other devices than a CPU convolutions are "
+            "torch's own: take --device cpu, or --convolution native"
+        )
+
+
 def swap(net: nn.Module, algorithm: str, *, workspace: int = WORKSPACE) -> tuple[Swapped, ...]:
     """Let every convolution of a net, transposed ones too, compute by an algorithm.
 
