@@ -51,7 +51,9 @@ class Target(NamedTuple):
 def _forward(x: Tensor, w: Tensor, bias: Tensor | None, problem: Problem, workspace: int) -> Tensor:
     plans = _plans("forward", problem, workspace)
     adds = _adds("forward", problem, plans)
-    y = x.new_zeros(problem.y_shape, dtype=wide(x.dtype) if adds else x.dtype)
+    y = x.new_empty(problem.y_shape, dtype=wide(x.dtype) if adds else x.dtype)
+    if adds:
+        y.zero_()
     if bias is not None and adds:
         y += bias.view(-1, *[1] * problem.axes)
         bias = None

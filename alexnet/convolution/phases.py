@@ -14,8 +14,9 @@ Vaidyanathan, Multirate Systems and Filter Banks, 1993, section 4.3.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -64,8 +65,11 @@ def split(plain: Plain, name: str, refusal: Callable[[Problem], str]) -> Algorit
         x, w = _pad(x.to(exact), problem), spread_taps(w.to(exact), problem)
         y = None
         for part in parts(problem):
-            some = plain.correlate(x[part.x], w[part.w], problem.groups, workspace)
-            y = _add(y, problem.y_shape, part.y, some)
+            # Nested, for a name would keep one part while the next is made; so below.
+            y = _add(
+                *(y, problem.y_shape, part.y),
+                plain.correlate(x[part.x], w[part.w], problem.groups, workspace),
+            )
         assert y is not None
         if bias is not None:
             y += bias.to(exact).view(-1, *[1] * problem.axes)
@@ -74,27 +78,29 @@ def split(plain: Plain, name: str, refusal: Callable[[Problem], str]) -> Algorit
     def input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> Tensor:
         exact = wide(dy.dtype)
         dy, w = dy.to(exact), spread_taps(w.to(exact), problem)
-        shape = (problem.batch, problem.channels, *problem.padded)
         dx = None
         for part in parts(problem):
-            some = plain.spread(dy[part.y], w[part.w], problem.groups, workspace)
-            dx = _add(dx, shape, part.x, some)
+            dx = _add(
+                *(dx, (*problem.x_shape[:2], *problem.padded), part.x),
+                plain.spread(dy[part.y], w[part.w], problem.groups, workspace),
+            )
         assert dx is not None
-        return F.pad(dx, _flat(problem, sign=-1)).to(problem.dtype)
+        return _cut(dx, problem).to(problem.dtype)
 
     def weight_gradient(x: Tensor, dy: Tensor, problem: Problem, workspace: int) -> Tensor:
         exact = wide(x.dtype)
         x, dy = _pad(x.to(exact), problem), dy.to(exact)
-        shape = (*problem.w_shape[:2], *spread_kernel(problem))
         dw = None
         for part in parts(problem):
-            some = plain.weights(x[part.x], dy[part.y], problem.groups, workspace)
-            dw = _add(dw, shape, part.w, some)
+            dw = _add(
+                *(dw, (*problem.w_shape[:2], *spread_kernel(problem)), part.w),
+                plain.weights(x[part.x], dy[part.y], problem.groups, workspace),
+            )
         assert dw is not None
-        return dw[tap_places(problem)].to(problem.dtype)
+        return dw[tap_places(problem)].to(problem.dtype).contiguous()
 
     def cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
-        raise NotImplementedError
+        return _cost(plain, direction, problem, workspace)
 
     return Algorithm(name, forward, input_gradient, weight_gradient, refusal, cost)
 
@@ -154,6 +160,11 @@ def _pad(x: Tensor, problem: Problem) -> Tensor:
     return F.pad(x, _flat(problem)) if any(map(any, problem.padding)) else x
 
 
+def _cut(dx: Tensor, problem: Problem) -> Tensor:
+    """Leave out the padding."""
+    return F.pad(dx, _flat(problem, sign=-1)) if any(map(any, problem.padding)) else dx
+
+
 def _flat(problem: Problem, *, sign: int = 1) -> list[int]:
     """Return the padding as `F.pad` takes it: the last axis first."""
     return [sign * each for pair in reversed(problem.padding) for each in pair]
@@ -167,3 +178,84 @@ def _add(total: Tensor | None, shape: Sizes, where: tuple[slice, ...], some: Ten
         total = torch.zeros(shape, dtype=some.dtype, device=some.device)
     total[where] += some
     return total
+
+
+def _cost(plain: Plain, direction: Direction, problem: Problem, workspace: int) -> Cost:
+    """Return the parts' costs, those of adding them up, and of copies.
+
+    What is held at most besides inputs and output is the most of any moment, less the output:
+    while copies of the inputs are made, while a part is made beside the sum of those before it,
+    and while the sum is cut and rounded.
+    """
+    before, kept = _copies(direction, problem)
+    whole, cut, output = _totals(direction, problem)
+    exact = wide(problem.dtype).itemsize
+    total = Cost(0, 0, 0, 0)
+    moments = [before]
+    has_sum = False
+    for part in parts(problem):
+        each = plain_problem(part, problem)
+        total += (some := plain.cost(direction, each, workspace))
+        shapes = {"forward": each.y_shape, "input_gradient": each.x_shape}
+        numbers = math.prod(shapes.get(direction, each.w_shape))
+        moments.append(kept + has_sum * whole + some.workspace + numbers * exact)
+        if has_sum or numbers * exact < whole:
+            moments.append(kept + whole + numbers * exact)
+            total += Cost(0, numbers, 2 * numbers * exact, 0)
+        has_sum = True
+    rounded = 0 if problem.dtype == wide(problem.dtype) else output
+    moments.append(kept + whole + cut + rounded)
+    held = max(0, max(moments) - output)
+    return replace(total, bytes=total.bytes + 2 * (before + cut + rounded), workspace=held)
+
+
+def plain_problem(part: Part, problem: Problem) -> Problem:
+    """Return the sizes of one part's plain convolution."""
+    axes = problem.axes
+    return replace(
+        problem,
+        size=_lengths(part.x, problem.padded),
+        kernel=_lengths(part.w, spread_kernel(problem)),
+        stride=(1,) * axes,
+        padding=((0, 0),) * axes,
+        dilation=(1,) * axes,
+        dtype=wide(problem.dtype),
+    )
+
+
+def _lengths(where: tuple[slice, ...], sizes: Sizes) -> Sizes:
+    every = zip(where[len(ALL) :], sizes, strict=True)
+    return tuple(len(range(*each.indices(size))) for each, size in every)
+
+
+def _copies(direction: Direction, problem: Problem) -> tuple[int, int]:
+    """Return the bytes of copies of the inputs: at most while they are made, and then."""
+    exact = wide(problem.dtype).itemsize
+    is_half = exact != problem.dtype.itemsize
+    x, w, y = (math.prod(shape) for shape in (problem.x_shape, problem.w_shape, problem.y_shape))
+    padded = math.prod((*problem.x_shape[:2], *problem.padded))
+    spread = math.prod((*problem.w_shape[:2], *spread_kernel(problem)))
+    is_padded, is_spread = any(map(any, problem.padding)), spread != w
+    made, kept = [0], 0
+    if direction != "input_gradient":
+        made.append(exact * (x * is_half + padded * is_padded))
+        kept += exact * padded * (is_half or is_padded)
+    if direction != "forward":
+        kept += exact * y * is_half
+    if direction != "weight_gradient":
+        made.append(kept + exact * (w * is_half + spread * is_spread))
+        kept += exact * spread * (is_half or is_spread)
+    return max(*made, kept), kept
+
+
+def _totals(direction: Direction, problem: Problem) -> tuple[int, int, int]:
+    """Return the bytes of the parts' sum, of a copy that is cut out of it, and of the output."""
+    shape, whole = problem.y_shape, problem.y_shape
+    if direction == "input_gradient":
+        shape, whole = problem.x_shape, (*problem.x_shape[:2], *problem.padded)
+    if direction == "weight_gradient":
+        shape, whole = problem.w_shape, (*problem.w_shape[:2], *spread_kernel(problem))
+    exact, numbers = wide(problem.dtype).itemsize, math.prod(shape)
+    # What is rounded to halves needs not be cut out of a sum of weights before.
+    is_cut = whole != shape and (direction == "input_gradient" or exact == problem.dtype.itemsize)
+    return math.prod(whole) * exact, numbers * exact * is_cut, numbers * problem.dtype.itemsize
