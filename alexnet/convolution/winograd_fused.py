@@ -53,18 +53,20 @@ def fused(other: Algorithm, m: int) -> Algorithm:
 def _cost(counted: Cost, direction: Direction, problem: Problem, m: int) -> Cost:
     """Return the cost with what these kernels hold, and what they move between the stages.
 
-    Operations are those of the separate stages, whose matrices differ in a few entries. Inputs of
-    another layout are copied to channels last, which is counted as held; a block's numbers stay in
-    the cache, and of what is between the stages only the weights, or their gradient, are moved.
+    Operations are those of the separate stages, whose matrices differ in a few entries. A block's
+    numbers stay in the cache: between the stages only the weights, or their gradient, are moved.
+    Inputs may have to be laid out channels last, which is counted as held; with bfloat16 so are the
+    bias and the weights' gradient in float32.
     """
     held = native.workspace_bytes(
         direction, problem.x_shape, problem.y_shape, m=m, groups=problem.groups
     )
     x, w, y = (math.prod(each) for each in (problem.x_shape, problem.w_shape, problem.y_shape))
     inputs = {"forward": x + w, "input_gradient": y + w, "weight_gradient": x + y}[direction]
+    exact = {"forward": problem.kernels, "input_gradient": 0, "weight_gradient": w}[direction]
     size = problem.dtype.itemsize
     return replace(
         counted,
-        bytes=size * (x + w + y) + 2 * 4 * (m + 2) ** 2 * w,
-        workspace=held + size * inputs + 4 * max(problem.kernels, w),
+        bytes=size * (x + w + y) + 2 * 4 * (m + 2) ** 2 * w // math.prod(problem.kernel),
+        workspace=held + size * inputs + (0 if problem.dtype == torch.float32 else 4 * exact),
     )
