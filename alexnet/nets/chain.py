@@ -21,6 +21,15 @@ class Heads(NamedTuple):
     weight: float = 0.0
 
 
+class Multipliers(NamedTuple):
+    """What a net's source says of how fast a parameter learns; None where it says nothing."""
+
+    rate: float | None
+    """Factor on the rate."""
+    decay: float | None
+    """Factor on the decay."""
+
+
 class Architecture(Protocol):
     """What is known of a net before it is built; the presets in `alexnet.nets.NETS` are these."""
 
@@ -86,6 +95,10 @@ class Chain(nn.Module):
     def heads(self, x: Tensor) -> Heads:
         """Return what training takes the loss of; a net without auxiliary classifiers has one."""
         return Heads(self(x))
+
+    def multipliers(self) -> dict[str, Multipliers]:
+        """Return what the net's source says of single parameters' rates; most say nothing."""
+        return {}
 
     def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Return the outputs of the named layers; computes no layer past the last of them.

@@ -17,6 +17,8 @@ from alexnet.text.wiring import Node, Wiring
 
 MOST_ELEMENTS = 2**31 - 1
 """The most elements of a blob, as in the original."""
+FACTORS = ("lr_mult", "decay_mult")
+"""What a ParamSpec says of how fast a blob learns."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Learnable:
     tensor: Tensor
     lr_mult: float
     decay_mult: float
+    given: frozenset[str] = frozenset()
+    """Which of the two the text gives; the others are 1, or 0 for what is not learned."""
 
 
 def build(wiring: Wiring, phase: Phase) -> tuple[list[nn.Module], list[Shape]]:
@@ -82,9 +86,11 @@ def _check_size(record: Message, shape: Shape) -> None:
 def share(nodes: Sequence[Node], modules: Sequence[nn.Module]) -> list[Learnable]:
     """Make blobs of one name one blob, and list what a solver updates, each once.
 
+    A factor that any of the sharers gives holds for the blob.
+
     Raises: TextError for shared blobs of different shapes or factors.
     """
-    owners: dict[str, tuple[Learnable, Message]] = {}
+    owners: dict[str, int] = {}  # a blob's name -> its place among those found
     found: list[Learnable] = []
     for node, module in zip(nodes, modules, strict=True):
         specs: list[Message] = node.record["param"]
@@ -97,37 +103,48 @@ def share(nodes: Sequence[Node], modules: Sequence[nn.Module]) -> list[Learnable
             spec = specs[index] if index < len(specs) else Message("ParamSpec")
             learns = isinstance(blob, nn.Parameter)
             rate = float(spec["lr_mult"]) if learns else 0.0
-            each = Learnable(node.name, index, blob, rate, float(spec["decay_mult"]))
+            given = frozenset(field for field in FACTORS if field in spec)
+            each = Learnable(node.name, index, blob, rate, float(spec["decay_mult"]), given)
             key = spec["name"]
             if key and key in owners:
-                owner, first = owners[key]
-                _check_shared(node.record, spec, each, owner, first)
+                owner = found[owners[key]]
+                _check_shared(node.record, key, each, owner)
+                found[owners[key]] = _with_factors(owner, each)
                 place, _, leaf = name.rpartition(".")
                 assert isinstance(owner.tensor, nn.Parameter)
                 module.get_submodule(place).register_parameter(leaf, owner.tensor)
                 continue
             if key:
-                owners[key] = each, spec
+                owners[key] = len(found)
             found.append(each)
     return found
 
 
-def _check_shared(
-    record: Message, spec: Message, each: Learnable, owner: Learnable, first: Message
-) -> None:
+def _check_shared(record: Message, name: str, each: Learnable, owner: Learnable) -> None:
     wanted, given = tuple(owner.tensor.shape), tuple(each.tensor.shape)
-    name = spec["name"]
     if wanted != given:
         raise record.refuse(
             f"shares the blob {name!r} of layer {owner.layer!r}, whose shape is {wanted}, with a "
             f"blob of shape {given}; both must have one shape"
         )
-    for field in ("lr_mult", "decay_mult"):
-        if field in spec and field in first and spec[field] != first[field]:
+    rates, decays = (each.lr_mult, owner.lr_mult), (each.decay_mult, owner.decay_mult)
+    for field, (here, there) in zip(FACTORS, (rates, decays), strict=True):
+        if field in each.given & owner.given and here != there:
             raise record.refuse(
                 f"shares the blob {name!r} of layer {owner.layer!r} with another {field}: "
-                f"{spec[field]:g} and {first[field]:g}"
+                f"{here:g} and {there:g}"
             )
+
+
+def _with_factors(owner: Learnable, each: Learnable) -> Learnable:
+    """Return a shared blob with the factors that another of its layers gives."""
+    more = each.given - owner.given
+    return replace(
+        owner,
+        lr_mult=each.lr_mult if "lr_mult" in more else owner.lr_mult,
+        decay_mult=each.decay_mult if "decay_mult" in more else owner.decay_mult,
+        given=owner.given | more,
+    )
 
 
 def materialise(net: nn.Module) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.nearest import nearest
-from alexnet.nets.chain import Chain, Heads
+from alexnet.nets.chain import Chain, Heads, Multipliers
 from alexnet.text import prototxt
 from alexnet.text.deploy import Deploy, as_deploy
 from alexnet.text.graph import TextNet, free_name
@@ -42,7 +42,13 @@ class TextPreset:
         Raises: TextError for a net that does not fit the input size.
         """
         size = self.input_size if input_size is None else input_size
-        return PictureNet(_resized(self._deploy(classes), size), classes)
+        try:
+            deploy = self._deploy(classes)
+        except TextError:
+            if classes != self.published_classes:
+                raise
+            deploy = self._deploy(None)  # nothing to replace, and so no need of a layer for it
+        return PictureNet(_resized(deploy, size), classes)
 
     def check_input(self, input_size: int) -> int:
         """Return the side of the last feature maps.
@@ -68,13 +74,12 @@ class PictureNet(Chain):
 
     def __init__(self, deploy: Deploy, classes: int) -> None:
         super().__init__()
-        self.classes, self.input_size = classes, deploy.shape[-1]
-        self._deploy = deploy
+        self.classes, self.input_size, self.deploy = classes, deploy.shape[-1], deploy
         body = TextNet(deploy.net)
         self.branches = not body.is_chain
         self._body = (body,)  # a tuple, so that the layers stand in this net under their own names
         for name, module in body.named_children():
-            if not isinstance(module, Source):
+            if not isinstance(module, Source) or list(module.parameters()):
                 self.add_module(free_name(self, name), module)
 
     @property
@@ -90,21 +95,24 @@ class PictureNet(Chain):
         """Return the logits, or the blob or layer named `upto`.
 
         Shapes:  x (N, C, H, W) -> (N, classes), or the shape of that blob.
-        Raises:  ValueError if nothing is called `upto`.
+        Raises:  ValueError if nothing is called `upto`, or there is not one logit for each class.
         """
         if upto is not None:
             return self.activations(x, (upto,))[upto]
-        return self._logits(self._run(x, [self._deploy.logits])[self._deploy.logits])
+        return self._logits(self._run(x, [self.deploy.logits])[self.deploy.logits])
 
     def heads(self, x: Tensor) -> Heads:
-        """Return the logits, and those of the auxiliary classifiers with their weight."""
+        """Return the logits, and those of the auxiliary classifiers with their weight.
+
+        Raises: ValueError if there is not one logit for each class.
+        """
         others = [
-            (blob, weight) for blob, weight in self._deploy.heads if blob != self._deploy.logits
+            (blob, weight) for blob, weight in self.deploy.heads if blob != self.deploy.logits
         ]
-        blobs = self._run(x, [self._deploy.logits, *(blob for blob, _ in others)])
+        blobs = self._run(x, [self.deploy.logits, *(blob for blob, _ in others)])
         auxiliary = tuple(self._logits(blobs[blob]) for blob, _ in others)
         weight = others[0][1] if others else 0.0
-        return Heads(self._logits(blobs[self._deploy.logits]), auxiliary, weight)
+        return Heads(self._logits(blobs[self.deploy.logits]), auxiliary, weight)
 
     def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Return the named blobs, or the first tops of the layers of those names.
@@ -125,11 +133,29 @@ class PictureNet(Chain):
         """Draw the initial weights by the fillers of the text."""
         self.body.fill(generator)
 
+    def multipliers(self) -> dict[str, Multipliers]:
+        """Return lr_mult and decay_mult of each parameter, where the text gives them."""
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        return {
+            names[id(each.tensor)]: Multipliers(
+                each.lr_mult if "lr_mult" in each.given else None,
+                each.decay_mult if "decay_mult" in each.given else None,
+            )
+            for each in self.body.learnable
+            if each.given and id(each.tensor) in names
+        }
+
     def _run(self, x: Tensor, keep: Sequence[str]) -> dict[str, Tensor]:
-        return self.body.run({self._deploy.input: x}, keep=keep, whole=False).blobs
+        return self.body.run({self.deploy.input: x}, keep=keep, whole=False).blobs
 
     def _logits(self, blob: Tensor) -> Tensor:
-        return blob.flatten(1)
+        logits = blob.flatten(1)
+        if logits.shape[1] != self.classes:
+            raise ValueError(
+                f"the net makes {' x '.join(map(str, blob.shape[1:]))} numbers of a picture, and "
+                f"there are {self.classes} classes; training and answers take one number for each"
+            )
+        return logits
 
 
 def read_preset(path: Path) -> TextPreset:

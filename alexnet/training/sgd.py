@@ -3,12 +3,14 @@
 Source: Krizhevsky 2012, section 5.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from alexnet.native.training import update
+from alexnet.nets.chain import Chain, Multipliers
 
 LayerFactors = dict[str, float]
 
@@ -21,6 +23,12 @@ class MomentumSGD:
 
     Each parameter has its own factors on the rate and on the decay. A rate of zero freezes a
     parameter for good: no decay, no velocity left to coast on, as in the 2012 program.
+
+        lr = rate * (the net's own factor, or that for biases) * those by layer and by parameter
+        decay = weight_decay * (the net's own factor, or that for biases)
+
+    A net's own factors are its `multipliers`, lr_mult and decay_mult of a text: where it gives one,
+    `bias_factors` say nothing of that parameter's, so that a bias is not doubled twice.
 
     The gradients are those of `worker`, which may be the net itself or a copy of it in bfloat16;
     a copy is rounded anew from the float32 weights in each update.
@@ -45,12 +53,22 @@ class MomentumSGD:
                 net.named_parameters(), (worker or net).parameters(), strict=True
             )
         ]
-        self._scale(bias_factors, layer_factors or {})
+        own = net.multipliers() if isinstance(net, Chain) else {}
+        self._scale(own, bias_factors, layer_factors or {})
 
-    def _scale(self, bias_factors: tuple[float, float], layer_factors: LayerFactors) -> None:
+    def _scale(
+        self,
+        own: Mapping[str, Multipliers],
+        bias_factors: tuple[float, float],
+        layer_factors: LayerFactors,
+    ) -> None:
         unused = set(layer_factors)
         for index, weights in enumerate(self._weights):
             rate, decay = bias_factors if weights.name.endswith("bias") else (1.0, 1.0)
+            if weights.name in own:
+                given = own[weights.name]
+                rate = rate if given.rate is None else given.rate
+                decay = decay if given.decay is None else given.decay
             for key in (weights.layer, weights.name):
                 rate *= layer_factors.get(key, 1.0)
             unused -= {weights.layer, weights.name}

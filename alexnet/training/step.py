@@ -4,15 +4,22 @@ Source: Krizhevsky 2012, section 5.
 """
 
 import copy
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet.nets.chain import Chain
+from alexnet.nets.chain import Heads
 
 Net = TypeVar("Net", bound=nn.Module)
+
+
+class Worker(Protocol):
+    """What computes: a net, or one of its copies in several processes."""
+
+    def heads(self, x: Tensor) -> Heads:
+        """Return what training takes the loss of."""
 
 
 def at_work(net: Net, dtype: torch.dtype) -> Net:
@@ -34,7 +41,8 @@ def at_work(net: Net, dtype: torch.dtype) -> Net:
             continue
         for name, parameter in layer.named_parameters(recurse=False):
             if parameter not in rounded:
-                rounded[parameter] = nn.Parameter(parameter.detach().to(dtype))
+                low = parameter.detach().to(dtype)
+                rounded[parameter] = nn.Parameter(low, requires_grad=parameter.requires_grad)
             layer.register_parameter(name, rounded[parameter])
     return worker
 
@@ -44,14 +52,21 @@ def _keeps_numbers(layer: nn.Module) -> bool:
 
 
 def gradients(
-    worker: Chain, x: Tensor, labels: Tensor, *, parts: int = 1, smoothing: float = 0.0
+    worker: Worker,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    parts: int = 1,
+    smoothing: float = 0.0,
+    whole: int = 0,
 ) -> Tensor:
     """Add the gradients of the mean loss to the worker's parameters and return the loss.
 
         L = -(1 / N) * sum over pictures of ln softmax(logits)[label]
 
-    Auxiliary classifiers add their L times their weight, as `Heads` says; `smoothing` spreads that
-    share of the target over all classes.
+    with N = `whole` if that is above 0: a process that has a part of the batch computes its share
+    of the sum. Auxiliary classifiers add their L times their weight, as `Heads` says; `smoothing`
+    spreads that share of the target over all classes.
 
     A batch in several `parts` needs less memory; only dropout's masks are drawn otherwise, and
     batch norm takes its statistics over a part.
@@ -64,7 +79,7 @@ def gradients(
         loss = _sum_of_losses(heads.logits, part_labels, smoothing)
         for logits in heads.auxiliary:
             loss = loss + heads.weight * _sum_of_losses(logits, part_labels, smoothing)
-        loss = loss / len(labels)
+        loss = loss / (whole or len(labels))
         loss.backward()
         total += loss.detach()
     return total

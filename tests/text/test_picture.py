@@ -287,3 +287,37 @@ def test_steps_are_the_layers_in_their_order_without_the_input() -> None:
     names = [name for name, _ in build(DEPLOY, classes=7).steps()]
     assert names == ["conv1", "relu1", "norm1", "pool1", "fc6", "relu6", "drop6", "fc7"]
     assert all(a != b for a, b in itertools.pairwise(names))
+
+
+def test_a_blob_that_is_learned_without_a_bottom_belongs_to_the_net() -> None:
+    text = (
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { '
+        "dim: 2 dim: 3 dim: 5 dim: 5 } } }\n"
+        'layer { name: "map" type: "Parameter" top: "map" '
+        "parameter_param { shape { dim: 2 dim: 3 dim: 5 dim: 5 } } }\n"
+        + layer("sum", "Eltwise", "data map")
+        + inner("fc", "sum", outputs=4)
+    )
+    net = build(text, classes=4)
+    assert list(net.state_dict()) == ["map.blob", "fc.weight", "fc.bias"]
+    x = draw(2, 3, 5, 5)
+    net(x).sum().backward()
+    found = net.get_parameter("map.blob").grad
+    assert found is not None
+    close(found, net.get_parameter("fc.weight").sum(0).view(1, 3, 5, 5).expand(2, -1, -1, -1))
+
+
+def test_the_factors_of_a_text_are_those_that_it_gives() -> None:
+    net = build(TRAIN_VAL, classes=7)
+    assert net.multipliers() == {"conv1.weight": (1.0, None), "conv1.bias": (2.0, None)}
+    assert build(DEPLOY, classes=7).multipliers() == {}
+
+
+def test_logits_that_are_no_numbers_of_classes_are_refused() -> None:
+    text = DEPLOY[: DEPLOY.index('layer { name: "norm1"')]
+    net = build(text, classes=4)
+    message = "the net makes 4 x 13 x 13 numbers of a picture, and there are 4 classes"
+    for run in (net, net.heads):
+        with pytest.raises(ValueError, match=message):
+            run(X)
+    assert tuple(net(X, upto="relu1").shape) == (2, 4, 13, 13)

@@ -53,6 +53,10 @@ TEXTS = {
     "chain": CHAIN,
     "branches": BRANCHES,
     "grey": CHAIN.replace("_size: 21", "_size: 21 force_gray: true"),
+    "multipliers": CHAIN.replace(
+        'top: "conv1"\n',
+        'top: "conv1" param { lr_mult: 0.5 decay_mult: 3 } param { lr_mult: 2 decay_mult: 0 }\n',
+    ),
 }
 
 
@@ -185,13 +189,13 @@ def test_a_summary_of_a_text_counts_its_layers(
     rows = {row["name"]: row for row in found["layers"]}
     assert list(rows) == ["conv1", "relu1", "pool1", "drop1", "fc2"]
     assert rows["conv1"]["multiply_adds"] == 9 * 9 * 8 * 75
-    assert rows["fc2"]["type"] == "fully connected"
+    assert (rows["pool1"]["type"], rows["fc2"]["type"]) == ("Pooling", "InnerProduct")
     assert rows["fc2"]["parameters"] == 8 * 16 * 1000 + 1000
     assert rows["fc2"]["receptive_field"] == 21
     assert found["totals"]["parameters"] == 8 * 76 + 129 * 1000
     assert (found["input_size"], found["classes"], found["channels"]) == (21, 1000, 3)
     assert run(["summary", str(path), "--classes", "2"]) == 0
-    assert re.search(r"fc2 +fully connected", capsys.readouterr().out)
+    assert re.search(r"fc2 +InnerProduct", capsys.readouterr().out)
 
 
 def test_a_text_is_compared_with_a_net_of_ours(
