@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from alexnet.inspection.summary import LayerFigures, summarise
+from alexnet.inspection.figures import LayerFigures
+from alexnet.inspection.summary import summarise
 from alexnet.model import architecture
 from alexnet.nets.chain import Architecture
 
@@ -80,4 +81,4 @@ def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 def _describe(layer: LayerFigures) -> str:
     shape = "x".join(map(str, layer.output))
     parameters = f", {layer.parameters:,} parameters" if layer.parameters else ""
-    return f"{layer.type} {shape}{parameters}"
+    return f"{layer.operation} {shape}{parameters}"

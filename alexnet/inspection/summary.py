@@ -3,73 +3,23 @@
 Nothing is computed on pictures: the net runs once on meta tensors, which have shapes but no data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from alexnet.layers.dropout import Dropout
-from alexnet.layers.inner_product import InnerProduct
-from alexnet.layers.merge import Add, Concat
-from alexnet.layers.padding import PadToStride
-from alexnet.layers.partial_convolution import PartialConvolution
-from alexnet.layers.radial import RadialBasis
-from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
-from alexnet.layers.subsampling import SIDE, ScaledTanh, Subsampling
+from alexnet.inspection.figures import LayerFigures, Ledger
+from alexnet.inspection.reach import PICTURE, Reach, join, seen_by, whole
 from alexnet.model import architecture
 from alexnet.nets.chain import leaves
+from alexnet.text.kind import Source
+from alexnet.text.picture import PictureNet
+from alexnet.text.vision import ForEach
+from alexnet.text.wiring import Node
 
-FLOAT_BYTES = 4
 COUNTED = ("parameters", "neurons", "multiply_adds")
-TYPES: dict[type[nn.Module], str] = {
-    nn.Conv2d: "convolution",
-    PartialConvolution: "partial convolution",
-    nn.Linear: "fully connected",
-    InnerProduct: "fully connected",
-    nn.MaxPool2d: "max pooling",
-    nn.AvgPool2d: "average pooling",
-    nn.AdaptiveAvgPool2d: "average pooling",
-    nn.BatchNorm2d: "batch norm",
-    nn.ReLU: "ReLU",
-    nn.Tanh: "tanh",
-    ScaledTanh: "tanh",
-    Subsampling: "subsampling",
-    RadialBasis: "radial basis",
-    nn.Identity: "identity",
-    nn.Flatten: "flatten",
-    nn.ZeroPad2d: "zero padding",
-    nn.Dropout: "dropout",
-    Add: "addition",
-    Concat: "concatenation",
-    PadToStride: "zero padding",
-    LocalResponseNorm: "response norm",
-    WithinChannelNorm: "spatial norm",
-    Dropout: "dropout",
-}
-
-
-@dataclass(frozen=True)
-class LayerFigures:
-    """One layer, for one picture."""
-
-    name: str
-    """The layer's name, with a dot behind each block that it is in."""
-    type: str
-    output: tuple[int, ...]
-    """Shape without the batch: (C, H, W) or (C,)."""
-    parameters: int
-    neurons: int
-    """Outputs of a layer with multiply-adds; 0 for all others, as the paper counts."""
-    multiply_adds: int
-    """Products of a weight and an activation; biases, norms and pools are not counted."""
-    parameter_bytes: int
-    activation_bytes: int
-    """Bytes of the output, float32."""
-    receptive_field: int
-    """Width in input pixels of what one output sees; it may reach past the picture."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +85,8 @@ def summarise(name: str, *, classes: int | None = None, input_size: int | None =
         multiply_adds(conv) = positions * K * K * C_in / groups * C_out
         receptive(layer)    = receptive(below) + (K - 1) * product of the strides below
 
-    Where branches meet, a layer sees what any of them sees.
+    The positions of a transposed convolution are those of its input. Where branches meet, a layer
+    sees what any of them sees.
 
     Raises:  ValueError if there is no such net, or it does not fit the sizes asked for.
     """
@@ -145,7 +96,7 @@ def summarise(name: str, *, classes: int | None = None, input_size: int | None =
         net = found.build(classes=classes, input_size=input_size)
         x = torch.empty(1, found.channels, net.input_size, net.input_size)
     as_published = classes == found.published_classes and net.input_size == found.input_size
-    layers = layer_figures(net, x)
+    layers = text_figures(net, x) if isinstance(net, PictureNet) else layer_figures(net, x)
     beside = sum(p.numel() for p in net.parameters()) - sum(each.parameters for each in layers)
     training_only = f"{beside:,} more parameters serve training only and are not counted here."
     return Summary(
@@ -180,64 +131,98 @@ def layer_figures(net: nn.Module, x: Tensor) -> list[LayerFigures]:
         net.train(was_training)
         for handle in handles:
             handle.remove()
-    return tracker.rows
+    return tracker.ledger.rows
 
 
-class _View(NamedTuple):
-    """The input pixels that the outputs of a layer see, along one side."""
+@torch.no_grad()
+def text_figures(net: PictureNet, x: Tensor) -> list[LayerFigures]:
+    """Return the layers of a text that lead to its logits, as it calls them, in their order.
 
-    first: Fraction
-    """The first pixel that output 0 sees; it may lie before the picture."""
-    last: Fraction
-    """The last."""
-    stride: Fraction
-    """Pixels from one output to the next."""
+    Shapes:  x (1, C, H, W) on the device `meta`, as the net's weights.
+    """
+    body, wiring, given = net.body, net.body.wiring, {net.deploy.input: x}
+    names = {id(module): name for name, module in net.named_children()}
+    needed = _needed(wiring.nodes, wiring.last[net.deploy.logits])
+    ledger = Ledger()
+    values: dict[int, Tensor] = {}
+    reaches: dict[int, Reach] = {}
+    was_training = net.training
+    net.eval()
+    for number, (node, module) in enumerate(zip(wiring.nodes, body.layers.values(), strict=True)):
+        if number not in needed:
+            continue
+        bottoms = [values[value] for value in node.bottoms]
+        tops = body.call(number, bottoms, given)
+        seen = _seen_in_text(node, module, bottoms, tops, [reaches[v] for v in node.bottoms])
+        values.update(zip(node.tops, tops, strict=True))
+        reaches.update(zip(node.tops, seen, strict=True))
+        if id(module) in names:  # all but the picture
+            ledger.enter(
+                names[id(module)],
+                module,
+                inputs=bottoms,
+                outputs=tops,
+                reach=seen[0],
+                kind=str(node.record["type"]),
+            )
+    net.train(was_training)
+    return ledger.rows
+
+
+def _needed(nodes: Sequence[Node], wanted: int) -> set[int]:
+    """Return the numbers of the nodes that lead to a value."""
+    values, numbers = {wanted}, set()
+    for number, node in reversed(list(enumerate(nodes))):
+        if values & {*node.tops}:
+            numbers.add(number)
+            values.update(node.bottoms)
+    return numbers
+
+
+def _seen_in_text(
+    node: Node,
+    module: nn.Module,
+    bottoms: Sequence[Tensor],
+    tops: Sequence[Tensor],
+    seen: Sequence[Reach],
+) -> list[Reach]:
+    """Return what the tops of a layer see, from what its bottoms see."""
+    if isinstance(module, Source):
+        return [PICTURE] * len(tops)
+    if isinstance(module, ForEach):
+        each = zip(bottoms, seen, strict=True)
+        return [seen_by(module.layer, x, reach) for x, reach in each]
+    x, reach = bottoms[0], seen[0] if node.kind.first_only else join(seen)
+    found = seen_by(module, x, reach)
+    side = x.shape[-1] if x.dim() else 1
+    if node.record["type"] == "InnerProduct":
+        found = whole(reach, side)
+    elif found is reach and any(top.shape[-1:] != x.shape[-1:] for top in tops):
+        found = whole(reach, side)  # no windows, and yet another width: it may read all
+    return [found] * len(tops)
 
 
 class _Tracker:
     """Follows tensors through a net, from layer to layer."""
 
     def __init__(self, x: Tensor) -> None:
-        self.rows: list[LayerFigures] = []
-        self._views = {id(x): _View(Fraction(0), Fraction(0), Fraction(1))}
-        self._latest = self._views[id(x)]
+        self.ledger = Ledger()
+        self._reaches = {id(x): PICTURE}
+        self._latest = PICTURE
         self._alive = [x]  # an id is a tensor's as long as the tensor lives
-        self._counted: set[int] = set()
 
     def see(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """Take in what a layer was given and what it returned."""
         given = list(_tensors(inputs))
         # What came about outside any layer, such as a reshaped tensor, sees what ran before it.
-        views = [self._views.get(id(x), self._latest) for x in given] or [self._latest]
-        merged = _View(
-            min(view.first for view in views),
-            max(view.last for view in views),
-            max(view.stride for view in views),
-        )
-        view = _through(layer, given[0], merged) if given else merged
+        reach = join([self._reaches.get(id(x), self._latest) for x in given] or [self._latest])
+        if given:
+            reach = seen_by(layer, given[0], reach)
         outputs = list(_tensors(output))
-        for y in outputs:
-            self._views[id(y)] = view
-        self._latest = view
+        self._reaches.update((id(y), reach) for y in outputs)
+        self._latest = reach
         self._alive += outputs
-        y = outputs[0]
-        parameters = [p for p in layer.parameters() if id(p) not in self._counted]
-        self._counted |= {id(p) for p in parameters}
-        count = sum(p.numel() for p in parameters)
-        products = _multiply_adds(layer, y)
-        self.rows.append(
-            LayerFigures(
-                name=name,
-                type=TYPES.get(type(layer), type(layer).__name__),
-                output=tuple(y.shape[1:]),
-                parameters=count,
-                neurons=y.numel() if products else 0,
-                multiply_adds=products,
-                parameter_bytes=count * FLOAT_BYTES,
-                activation_bytes=y.numel() * FLOAT_BYTES,
-                receptive_field=int(view.last - view.first + 1),
-            )
-        )
+        self.ledger.enter(name, layer, inputs=given, outputs=outputs[:1], reach=reach)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
@@ -246,64 +231,3 @@ def _tensors(values: Any) -> Iterator[Tensor]:
     elif isinstance(values, tuple | list):
         for value in values:
             yield from _tensors(value)
-
-
-def _through(layer: nn.Module, x: Tensor, view: _View) -> _View:
-    """Return what a layer's outputs see if its inputs see `view`."""
-    kernel, stride, before = _extent(layer, x)
-    first = view.first - before * view.stride
-    return _View(
-        first, first + view.last - view.first + (kernel - 1) * view.stride, view.stride * stride
-    )
-
-
-def _extent(layer: nn.Module, x: Tensor) -> tuple[int, int | Fraction, int]:
-    """Return the width that one output reads, its stride, and how far before input 0 it begins."""
-    match layer:
-        case nn.Conv2d():
-            width = (layer.kernel_size[-1] - 1) * layer.dilation[-1] + 1
-            padding = layer._reversed_padding_repeated_twice[0]
-            return width, layer.stride[-1], int(padding)
-        case nn.MaxPool2d() | nn.AvgPool2d():
-            return _last(layer.kernel_size), _last(layer.stride), _last(layer.padding)
-        case PartialConvolution():
-            return layer.size, 1, 0
-        case Subsampling():
-            return SIDE, SIDE, 0
-        case nn.ZeroPad2d():
-            return 1, 1, int(layer.padding[0])
-        case WithinChannelNorm():
-            return layer.window, 1, layer.window // 2
-        case nn.AdaptiveAvgPool2d():
-            side, outputs = x.shape[-1], int(_last(layer.output_size))
-            # Window i runs from floor(i * side / outputs) to ceil((i + 1) * side / outputs).
-            widest = max(
-                -(-(i + 1) * side // outputs) - i * side // outputs for i in range(outputs)
-            )
-            return (
-                widest,
-                Fraction(side - widest, max(outputs - 1, 1)),
-                0,
-            )  # all reach across `side`
-        case nn.Flatten() | InnerProduct():  # what is flat reads every position
-            return x.shape[-1], 1, 0
-    return 1, 1, 0
-
-
-def _last(size: Any) -> int:
-    return int(size[-1] if isinstance(size, tuple) else size)
-
-
-def _multiply_adds(layer: nn.Module, y: Tensor) -> int:
-    match layer:
-        case nn.Conv2d():
-            return layer.weight[0].numel() * y.numel()
-        case nn.Linear():
-            return layer.weight.numel() * (y.numel() // y.shape[-1])
-        case PartialConvolution():
-            return layer.weight.numel() * y[0, 0].numel()
-        case Subsampling():
-            return y.numel()
-        case RadialBasis():
-            return layer.codes.numel()
-    return 0

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from alexnet.inspection.summary import LayerFigures, Summary, layer_figures, summarise
+from alexnet.inspection.figures import LayerFigures
+from alexnet.inspection.summary import Summary, layer_figures, summarise
 from alexnet.layers.merge import Add
 from alexnet.nets import ALEXNETS, NETS
 from tests.blocks import block_net
@@ -291,6 +292,7 @@ def test_the_json_has_the_layers_their_figures_and_the_totals() -> None:
     assert found["layers"][4] == {
         "name": "conv2",
         "type": "convolution",
+        "operation": "convolution",
         "output": [256, 27, 27],
         "parameters": 307_456,
         "neurons": 186_624,
