@@ -135,9 +135,8 @@ def error_bound(m: Sequence[int], r: Sequence[int], *, terms: int, dtype: torch.
     """
     roundings, growth = terms, 1.0
     for outputs, taps in zip(m, r, strict=True):
-        each = transform(outputs, taps)
-        roundings += sum(_roundings(rows, dtype) for rows in _applied(each))
-        growth *= worst_growth(each)
+        roundings += _roundings(outputs, taps, dtype)
+        growth *= _errors(outputs, taps).worst
     small = roundings * torch.finfo(dtype).eps / 2
     return growth * small / (1 - small) if small < 1 else math.inf
 
@@ -155,9 +154,9 @@ def expected_error(m: Sequence[int], r: Sequence[int], *, terms: int, dtype: tor
     """
     roundings, growth = terms / 2 + 1, 1.0
     for outputs, taps in zip(m, r, strict=True):
-        each = transform(outputs, taps)
-        roundings += sum(max(map(_nonzeros, rows)) for rows in _applied(each)) / 2
-        growth *= typical_growth(each)
+        each = _errors(outputs, taps)
+        roundings += each.nonzeros / 2
+        growth *= each.typical
     return 0.42 * torch.finfo(dtype).eps / 2 * growth * math.sqrt(roundings)
 
 
@@ -242,11 +241,31 @@ def _applied(each: Transform) -> tuple[Matrix, Matrix, Matrix]:
     return tuple(zip(*each.a, strict=True)), each.g, each.b_rows
 
 
-def _roundings(rows: Matrix, dtype: torch.dtype) -> int:
-    """Return how often a number is rounded at most on the way through a matrix."""
-    return max(
-        _nonzeros(row) - 1 + (not all(map(_is_shift, row))) + (not all(_holds(dtype, row)))
-        for row in rows
+class _Errors(NamedTuple):
+    """What the errors of F(m, r) come from."""
+
+    worst: float
+    typical: float
+    nonzeros: int
+    """Of the fullest rows of A^T, G and B^T."""
+
+
+@cache
+def _errors(m: int, r: int) -> _Errors:
+    each = transform(m, r)
+    nonzeros = sum(max(map(_nonzeros, rows)) for rows in _applied(each))
+    return _Errors(worst_growth(each), typical_growth(each), nonzeros)
+
+
+@cache
+def _roundings(m: int, r: int, dtype: torch.dtype) -> int:
+    """Return how often a number is rounded at most on the way through the three matrices."""
+    return sum(
+        max(
+            _nonzeros(row) - 1 + (not all(map(_is_shift, row))) + (not all(_holds(dtype, row)))
+            for row in rows
+        )
+        for rows in _applied(transform(m, r))
     )
 
 

@@ -52,7 +52,7 @@ def winograd(m: int) -> Algorithm:
             return ""
         return (
             f"with tiles of {m} outputs and a kernel of {problem.kernel} the error to expect is "
-            f"{error:.1g} of the output, which may be {WORST} at most; take a smaller tile, fft "
+            f"{error:.2g} of the output, which may be {WORST} at most; take a smaller tile, fft "
             "or im2col"
         )
 

@@ -19,6 +19,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class Nested:
 
     matrices: tuple[Matrix, ...]
 
-    @property
+    @cached_property
     def counts(self) -> list[int]:
         """Return the numbers a tile has before, between and after the steps.
 
@@ -52,7 +53,7 @@ class Nested:
                 counts.append(math.prod(sizes))
         return counts
 
-    @property
+    @cached_property
     def operations(self) -> tuple[int, int]:
         """Return multiplications and additions for a tile.
 
@@ -72,15 +73,21 @@ class Nested:
 
         Shapes:  z (inputs of each matrix..., rest) -> (outputs of each..., rest).
         """
-        for axis, rows in enumerate(self.matrices):
-            if not _is_identity(rows):
-                before, behind = z.shape[:axis], z.shape[axis + 1 :]
-                matrix = torch.tensor(
-                    [[float(each) for each in row] for row in rows], dtype=z.dtype, device=z.device
-                )
-                flat = z.reshape(math.prod(before), z.shape[axis], math.prod(behind))
-                z = matrix.expand(len(flat), -1, -1).bmm(flat).view(*before, len(rows), *behind)
+        for axis, rows in self._steps:
+            before, behind = z.shape[:axis], z.shape[axis + 1 :]
+            matrix = torch.tensor(rows, dtype=z.dtype, device=z.device)
+            flat = z.reshape(math.prod(before), z.shape[axis], math.prod(behind))
+            z = matrix.expand(len(flat), -1, -1).bmm(flat).view(*before, len(rows), *behind)
         return z
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, list[list[float]]]]:
+        """Return the axes that have a step, and their matrices in float64."""
+        return [
+            (axis, [[float(each) for each in row] for row in rows])
+            for axis, rows in enumerate(self.matrices)
+            if not _is_identity(rows)
+        ]
 
 
 @dataclass(frozen=True)
@@ -94,13 +101,14 @@ class Transforms:
     products: Nested
     """A^T."""
 
-    @property
+    @cached_property
     def entries(self) -> int:
         """Return the numbers in the matrices of the largest of the three."""
         every = (self.inputs, self.kernels, self.products)
         return max(sum(len(rows) * len(rows[0]) for rows in each.matrices) for each in every)
 
 
+@cache
 def transforms(m: Sizes, r: Sizes) -> Transforms:
     """Return those of F(m, r), an m and an r for each axis."""
     every = [transform(outputs, taps) for outputs, taps in zip(m, r, strict=True)]
@@ -222,7 +230,8 @@ def tile(problem: Problem) -> int:
     """Return the outputs of a tile along an axis that the plain name `winograd` stands for.
 
     4, 3 or 2, the largest whose `predicted_error` is at most 2e-5 in float32 and 1e-11 in float64;
-    else 1, the definition. For kernels of 3 taps that is 4 but in deep nets in 3-D.
+    else 1, the definition. For kernels of 3 taps that is 4, but along three axes with more than
+    some thousand channels; for 7 x 7 in float32 it is 2, for 11 x 11 it is 1.
     """
     most = EXPECTED[wide(problem.dtype)]
     return next((m for m in TILES if predicted_error("forward", problem, m=m) <= most), 1)
