@@ -16,6 +16,9 @@ from alexnet.native import library
 
 SIDES = (2, 4, 6)
 """The numbers of outputs along a tile's side, m, that there are kernels for."""
+LEAST_CHANNELS = 4
+"""Of each group where there are several: with fewer, vectors are mostly empty, and torch's own
+operations were as quick (two) or took a third of our time (one)."""
 Direction = Literal["forward", "input_gradient", "weight_gradient"]
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -25,6 +28,10 @@ Pads = tuple[Pair, Pair]
 class Problem(Protocol):
     """What `serves` asks of a convolution."""
 
+    @property
+    def channels(self) -> int: ...
+    @property
+    def groups(self) -> int: ...
     @property
     def size(self) -> tuple[int, ...]: ...
     @property
@@ -53,11 +60,13 @@ class Tiling(NamedTuple):
 def serves(problem: Problem, m: int, device: torch.device) -> bool:
     """Return whether there is a kernel for tiles of m x m outputs.
 
-    That is for 3x3 with neither stride nor dilation, and pictures of at least one tile.
+    That is for 3x3 with neither stride nor dilation, pictures of at least one tile, and no groups
+    that are nearly depthwise.
     """
     return (
         problem.kernel == (3, 3)
         and min(*problem.size, *problem.output) >= m
+        and (problem.groups == 1 or problem.channels // problem.groups >= LEAST_CHANNELS)
         and {*problem.stride, *problem.dilation} == {1}
         and m in SIDES
         and device.type == "cpu"

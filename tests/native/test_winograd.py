@@ -205,6 +205,8 @@ def test_the_workspace_is_as_long_as_is_told(
 
 @dataclass(frozen=True)
 class Layer:
+    channels: int = 6
+    groups: int = 1
     size: tuple[int, ...] = (12, 12)
     output: tuple[int, ...] = (12, 12)
     kernel: tuple[int, ...] = (3, 3)
@@ -229,6 +231,9 @@ class Layer:
         (Layer(output=(12, 3)), 4, "cpu", {}, False),
         (Layer(size=(3, 12)), 4, "cpu", {}, False),
         (Layer(size=(3, 12)), 2, "cpu", {}, True),
+        (Layer(channels=1), 4, "cpu", {}, True),
+        (Layer(channels=12, groups=3), 4, "cpu", {}, True),
+        (Layer(channels=12, groups=4), 4, "cpu", {}, False),
     ],
 )
 def test_it_serves_plain_3x3_of_at_least_a_tile(
