@@ -24,7 +24,7 @@ from alexnet.convolution.choices import forget as forget_all
 from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Way, wide
 from alexnet.measure import Rounds, in_turn, stopwatch
 
-CANDIDATES: Final = ("im2col",)
+CANDIDATES: Final = ("im2col", "fft", "winograd", "winograd-2", "winograd-6")
 """What is tried beside native; the sliding window never wins."""
 TOLERANCE: Final = {
     torch.float64: 1e-11,
@@ -45,7 +45,7 @@ BYTE = 5.0
 does some 50 of these in the time in which 10 bytes come from memory."""
 SLOW_SECONDS = 0.25
 REPEATS, SLOW_REPEATS = 7, 3
-TURN_SECONDS = 0.01
+TURN_SECONDS = 0.005
 
 _taken: dict[tuple[object, ...], set[str]] = {}  # of this process, by direction and problem
 

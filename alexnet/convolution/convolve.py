@@ -132,7 +132,7 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(x, w)
         ctx.way = way
         algorithm = chosen("forward", x, w, way)
-        return algorithm.forward(x, w, bias, way.problem, way.workspace)
+        return _own(algorithm.forward(x, w, bias, way.problem, way.workspace))
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -150,7 +150,7 @@ class _InputGradient(torch.autograd.Function):
         ctx.save_for_backward(dy, w)
         ctx.way = way
         algorithm = chosen("input_gradient", dy, w, way)
-        return algorithm.input_gradient(dy, w, way.problem, way.workspace)
+        return _own(algorithm.input_gradient(dy, w, way.problem, way.workspace))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -167,7 +167,7 @@ class _WeightGradient(torch.autograd.Function):
         ctx.save_for_backward(x, dy)
         ctx.way = way
         algorithm = chosen("weight_gradient", x, dy, way)
-        return algorithm.weight_gradient(x, dy, way.problem, way.workspace)
+        return _own(algorithm.weight_gradient(x, dy, way.problem, way.workspace))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -176,6 +176,11 @@ class _WeightGradient(torch.autograd.Function):
         to_x = _input_gradient(dy, g, ctx.way) if wanted[0] else None
         to_dy = _convolve(x, g, None, ctx.way) if wanted[1] else None
         return to_x, to_dy, None
+
+
+def _own(y: Tensor) -> Tensor:
+    """Return the tensor as no view of another: torch forbids to change views of ours in place."""
+    return y.data if y._is_view() else y
 
 
 def _check_bias(bias: Tensor | None, count: int, dtype: torch.dtype) -> None:

@@ -81,6 +81,17 @@ def test_a_swapped_layer_gives_what_torchs_gives(kind: str, algorithm: str) -> N
     assert all(map(torch.equal, run(layer, x), wanted))
 
 
+@pytest.mark.parametrize("algorithm", ["im2col", "direct", "auto"])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_the_next_layer_may_work_in_place(kind: str, algorithm: str) -> None:
+    build, shape = LAYERS[kind]
+    net, x = nn.Sequential(build(), nn.ReLU(inplace=True)).double(), some(*shape, seed=1)
+    wanted = run(net, x)
+    swap(net, algorithm)
+    for ours, theirs in zip(run(net, x), wanted, strict=True):
+        close(ours, theirs)
+
+
 def test_the_algorithm_computes_all_three_directions(calls: list[str]) -> None:
     layer = nn.Conv2d(3, 4, 3).double()
     swap(layer, "im2col")
