@@ -12,13 +12,17 @@ coefficients from its values there. With p the points and L(x) the product of al
     A[k] = 1, p[k], p[k]^2, ...      G[k] the same, / the product of all other (p[k] - p)
     B^T[k] = the coefficients of L(x) / (x - p[k]); of L(x) itself for infinity
 
-Source: Winograd, Arithmetic Complexity of Computations, 1980; Lavin & Gray 2016, section 4;
-Barabasz et al. 2020, Error Analysis and Improving the Accuracy of Winograd Convolution for Deep
-Neural Networks, whose points these are up to t = 8. Further points are our search's. Each row k may
-be scaled in the three matrices if the scales' product is 1. Ours makes B^T whole numbers, without
-common factor, and A's largest entry of a row at least 1 and below 2; scaling by powers of two moves
-no rounding, for which reason nothing is balanced further. Along an axis with m = 1 or r = 1 there
-is nothing to save: there the definition itself is written as A, G and B.
+Source: Winograd, Arithmetic Complexity of Computations, 1980; Lavin & Gray 2016, section 4. Points
+for t = 6 and 8 are those of Barabasz et al. 2020, Error Analysis and Improving the Accuracy of
+Winograd Convolution for Deep Neural Networks; that points come in fours, c, -1/c, -c and 1/c, is in
+Alam et al. 2022, Winograd Convolution for Deep Neural Networks: Efficient Point Selection; which
+fours follow is our search's. (With t = 6 the points 0, +-5/8 and +-13/8 have errors smaller by an
+eighth, and a B^T of larger numbers: see native/cook_toom.h.)
+
+Each row k may be scaled in the three matrices if the scales' product is 1. Ours makes B^T whole
+numbers without common factor, and A's largest entry of a row at least 1 and below 2; scaling by
+powers of two moves no rounding, for which reason nothing is balanced further. Along an axis with
+m = 1 or r = 1 there is nothing to save: there the definition itself is written as A, G and B.
 """
 
 import itertools
@@ -128,10 +132,11 @@ def error_bound(m: Sequence[int], r: Sequence[int], *, terms: int, dtype: torch.
     kernels for the gradient of the input, and pictures times tiles for the gradient of the weights,
     where r outputs are made with m taps: error_bound(r, m, ...), relative to max|x| * sum of |dy|.
 
-    It holds for any order of the sums, while nothing overflows or underflows; random errors cancel,
-    and stay far below: see `expected_error`.
-    Source:  Barabasz et al. 2020, theorem 3, with maxima over entries instead of norms; they are
-             the sharper ones, and no scaling of rows changes them. Higham 2002, lemma 3.1.
+    It holds for any order of the sums, while nothing overflows or underflows. Random errors cancel:
+    they stay a hundred times below along one axis with few channels, ten thousand times and more
+    along two with many. See `expected_error` for what is met.
+    Source:  Barabasz et al. 2020, with maxima over entries instead of norms of the matrices; no
+             scaling of rows changes them. Higham 2002, lemma 3.1, for the roundings.
     """
     roundings, growth = terms, 1.0
     for outputs, taps in zip(m, r, strict=True):

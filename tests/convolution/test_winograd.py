@@ -1,5 +1,6 @@
 """Winograd's convolution against the definition, and its errors against what was predicted."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from alexnet.convolution.winograd_tiles import bound, predicted_error, tile
 from tests.convolution.drawn import expected, problems, tensors
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
+KINDS = ("random", "offset", "signs", "wide")
 CHANNELS_LAST = {1: None, 2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -135,9 +137,14 @@ def hostile(problem: Problem, kind: str) -> tuple[Tensor, Tensor, Tensor]:
     return x, w, dy
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("kind", ["random", "offset", "signs", "wide"])
-@pytest.mark.parametrize("m", [1, 2, 4, 6])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        *itertools.product(KINDS, [torch.float32, torch.bfloat16]),
+        *itertools.product(["random", "signs"], [torch.float16]),  # the others leave its range
+    ],
+)
+@pytest.mark.parametrize("m", [2, 4, 6])
 @pytest.mark.parametrize(
     ("x", "w", "constants"),
     [
@@ -155,8 +162,6 @@ def test_no_error_is_beyond_the_bound(
     kind: str,
     dtype: torch.dtype,
 ) -> None:
-    if dtype == torch.float16 and kind in ("offset", "wide"):
-        pytest.skip("beyond the largest number of float16")
     problem = the_problem(x, w, dtype=dtype, **constants)
     given = hostile(problem, kind)
     every = zip(computed(m, problem, given), expected(problem, *given), norms(*given), strict=True)
