@@ -32,6 +32,7 @@ app.command("alexnet.cli.nets:summary", help="Print every layer of a net with it
 app.command("alexnet.cli.nets:compare", help="Print the differences of two nets.")
 app.command("alexnet.cli.convert:convert", help="Turn weights of Caffe's or torch's into a model.")
 app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
+app.command("alexnet.cli.convolution:convolution", help="Measure convolution by every algorithm.")
 
 caffe = App(name="caffe", help="Caffe's own commands, with its flags.", help_format="plaintext")
 caffe.command("alexnet.cli.caffe:train", help="Train a net with a solver, or go on with a run.")

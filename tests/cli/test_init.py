@@ -12,7 +12,8 @@ from alexnet.cli import app, run
 
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
-    *("demo", "train", "eval", "predict", "summary", "compare", "convert", "bench", "caffe"),
+    *("demo", "train", "eval", "predict", "summary", "compare", "convert", "bench"),
+    *("convolution", "caffe"),
 )
 CAFFE = (
     *("train", "test", "time", "device_query", "upgrade"),
