@@ -13,15 +13,18 @@ from alexnet.cli.tables import note, print_json, print_table
 from alexnet.nearest import nearest
 
 if TYPE_CHECKING:
+    import torch
+
     from alexnet.data.folder import Listing
     from alexnet.evaluation.metrics import Counts
+    from alexnet.model import Model
     from alexnet.predict import Prediction
 
 Part = Literal["auto", "validation", "all"]
 MOST_CELLS = 20
 PREDICT_OPTIONS = (
     *("--run", "--top", "--views", "--json", "--csv"),
-    *("--device", "--precision", "--weights", "--help", "--debug"),
+    *("--device", "--precision", "--weights", "--convolution", "--help", "--debug"),
 )
 
 
@@ -50,12 +53,11 @@ def evaluate(
     from alexnet.device import choose_device, choose_dtype, keep_pages
     from alexnet.evaluation.evaluate import evaluate as count_errors
     from alexnet.evaluation.metrics import Counts
-    from alexnet.model import open_model
     from alexnet.predict import packed
 
     keep_pages()
     device = choose_device(machine.device)
-    model = open_model(run, device=device)
+    model = _open(run, device, machine.convolution)
     listing, used = _choose_pictures(run, data, part, model.classes)
     size = model.preprocessing.picture_size
     loader = Loader(listing, batch_size=64, picture_size=size, cache_bytes=0)
@@ -105,13 +107,12 @@ def predict(
     if top < 1:
         raise ValueError(f"top is {top}; it must be at least 1")
     from alexnet.device import choose_device, choose_dtype
-    from alexnet.model import open_model
     from alexnet.predict import list_pictures
     from alexnet.predict import predict as answer
 
     sources = list_pictures(files)
     device = choose_device(machine.device)
-    model = open_model(run, device=device)
+    model = _open(run, device, machine.convolution)
     dtype = choose_dtype(machine.precision, device)
     weights = machine.weights
     answers = list(answer(model, sources, top=top, views=views, dtype=dtype, weights=weights))
@@ -120,6 +121,18 @@ def predict(
     for each in refused:
         note(f"alexnet: {each.source}: {each.error}")
     return 3 if refused else 0
+
+
+def _open(run: Path, device: "torch.device", convolution: str) -> "Model":
+    """Open a model whose convolutions are computed by an algorithm."""
+    from alexnet.convolution.swap import check_algorithm, swap
+    from alexnet.model import open_model
+
+    check_algorithm(convolution, device)
+    model = open_model(run, device=device)
+    if convolution != "native":
+        swap(model.net, convolution)
+    return model
 
 
 def _print_answers(answers: list["Prediction"], output: Format) -> None:

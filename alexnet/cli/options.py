@@ -26,6 +26,10 @@ class Machine:
     """Arithmetic; auto is bf16 where the chip has it."""
     weights: Literal["same", "bf16", "int8"] = "same"
     """Weights of fc6 to fc8; int8, a quarter of the bytes, changed 2 of 1,000 first answers."""
+    convolution: str = "native"
+    """What convolutions are computed by: native (torch's own), auto (measures each once and takes
+    the quickest), direct, im2col, fft, winograd or winograd-M; all but native in float32 on a CPU.
+    """
 
 
 @Parameter(name="*")

@@ -102,6 +102,9 @@ def _finish(run: Any) -> int:
 
     for text in run.split.notes:
         note(f"note: {text}")
+    for each in run.swapped:
+        if each.reason:
+            note(f"note: {each.name} keeps torch's own convolution: {each.reason}")
     train_count, validation_count = len(run.split.train), len(run.split.validation)
     note(f"training {run.recipe.net} on {run.recipe.data}; the run is {run.folder}")
     note(

@@ -98,6 +98,10 @@ class Recipe:
     """The model that a run leaves: with the lowest validation error, or the last."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the net; weights are float32 always. auto: bf16 where the chip has it."""
+    convolution: str = "native"
+    """What convolutions are computed by: native (torch's own), auto (measures each once and takes
+    the quickest), direct, im2col, fft, winograd, or winograd-M for tiles of M outputs a side. All
+    but native need a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the net runs."""
     seed: int = 0

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from alexnet import store
+from alexnet.convolution.swap import Swapped, check_algorithm, swap
 from alexnet.data import statistics as data_statistics
 from alexnet.data.augment import Preprocessing
 from alexnet.data.folder import DataError, Listing, Split, split_folder
@@ -53,6 +54,8 @@ class Run:
     journal: Journal
     device: torch.device
     dtype: torch.dtype
+    swapped: tuple[Swapped, ...] = ()
+    """The convolutions, where the recipe asks for another arithmetic than torch's."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -87,6 +90,7 @@ def start(recipe: Recipe, folder: Path) -> Run:
         )
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
     architecture(recipe.net).check_input(_crop_size(recipe))
+    check_algorithm(recipe.convolution, choose_device(recipe.device))
     split = _split(recipe)
     _check_parts(recipe, len(split.train))
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,6 +161,8 @@ def _assemble(
         raise ValueError(reason)
     model.net.to(device)
     dtype = choose_dtype(recipe.precision, device)
+    check_algorithm(recipe.convolution, device)
+    swapped = swap(model.net, recipe.convolution) if recipe.convolution != "native" else ()
     worker = at_work(model.net, dtype)
     optimizer = MomentumSGD(
         model.net,
@@ -181,6 +187,7 @@ def _assemble(
         journal=Journal(folder / "journal.jsonl"),
         device=device,
         dtype=dtype,
+        swapped=swapped,
     )
 
 

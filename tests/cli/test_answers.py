@@ -61,6 +61,33 @@ def rows(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
+def test_another_arithmetic_of_convolutions_gives_the_same_counts_and_answers(
+    photos: Path, trained: Path, capsys: Capture
+) -> None:
+    wanted = counts(capsys, trained, photos)
+    picture = next((photos / FOUR[0]).iterdir())
+    labels = json.loads(read(capsys, ["predict", trained, picture, "--json"]))[0]["labels"]
+    for algorithm in ("im2col", "auto", "winograd"):
+        assert counts(capsys, trained, photos, "--convolution", algorithm) == {
+            **wanted,
+            "loss": pytest.approx(wanted["loss"], rel=1e-3),  # Winograd's float32 roundings
+        }
+        words = ["predict", trained, picture, "--json", "--convolution", algorithm]
+        for ours, theirs in zip(json.loads(read(capsys, words))[0]["labels"], labels, strict=True):
+            assert ours["class"] == theirs["class"]
+            assert ours["probability"] == pytest.approx(theirs["probability"], rel=1e-3)
+
+
+def test_an_arithmetic_that_is_none_is_refused(
+    photos: Path, trained: Path, capsys: Capture
+) -> None:
+    picture = next((photos / FOUR[0]).iterdir())
+    for words in (["eval", trained, photos], ["predict", trained, picture]):
+        words += ["--convolution", "im2cal"]
+        message = "no algorithm is called 'im2cal' (did you mean 'im2col'?); choose one of"
+        refused(capsys, words, code=2, message=message)
+
+
 def test_the_table_has_the_counts_of_the_json(photos: Path, trained: Path, capsys: Capture) -> None:
     found = counts(capsys, trained, photos, "--part", "all")
     table = rows(read(capsys, ["eval", trained, photos, "--part", "all"]))

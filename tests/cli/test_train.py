@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from alexnet.cli import run
+from alexnet.convolution.algorithms import ALGORITHMS
+from alexnet.convolution.problem import Problem
 from alexnet.training.journal import read_journal
 from alexnet.training.recipe import Recipe, load
 from tests.cli.conftest import Capture, Train, refused
@@ -55,6 +57,25 @@ def test_options_replace_fields_of_the_recipe(
     )
 
 
+def test_the_algorithm_of_the_convolutions_is_kept_and_gone_on_with(
+    train: Train, pictures: MakePictures, tmp_path: Path
+) -> None:
+    assert train(pictures(), "--convolution", "im2col", "--steps", "2") == 0
+    assert load(tmp_path / "run" / "recipe.toml").convolution == "im2col"
+
+
+def test_layers_that_keep_torchs_convolution_are_named(
+    train: Train, pictures: MakePictures, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(problem: Problem) -> str:
+        return "the kernel is large" if problem.kernel == (11, 11) else ""
+
+    monkeypatch.setitem(ALGORITHMS, "im2col", replace(ALGORITHMS["im2col"], refusal=refuse))
+    assert train(pictures(), "--convolution", "im2col", "--steps", "1") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "convolution" in line]
+    assert said == ["note: conv1 keeps torch's own convolution: the kernel is large"]
+
+
 def test_without_out_runs_are_numbered(
     tiny: Path, pictures: MakePictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +109,8 @@ WORDS = [
     (["--schedule", "cosin"], r'Invalid value "cosin" for --schedule.*Did you mean "cosine"\?'),
     (["--batch", "many"], r'Invalid value for --batch: unable to convert "many" into int'),
     (["--epochs", "0"], r"epochs is 0; it must be at least 1"),
+    (["--convolution", "im2cal"], r"no algorithm is called 'im2cal' \(did you mean 'im2col'\?\)"),
+    (["--convolution", "winograd-40"], r"winograd-40 has tiles of 40 outputs; they must be 1 to"),
     (["--lr", "nan"], r"lr holds nan; it must be a finite number"),
     (["--layer-lr", "conv1=slow"], r"layer_lr is 'conv1=slow'; write LAYER=FACTOR, such as conv1"),
     (["--layer-lr", "conv9=1"], r"layer_lr names 'conv9', which the net has not; its layers are"),

@@ -48,6 +48,7 @@ UNUSUAL = Recipe(
     validation_share=0.25,
     keep_model="last",
     precision="fp32",
+    convolution="winograd",
     device="cpu",
     seed=11,
     workers=3,
