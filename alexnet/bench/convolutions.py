@@ -19,7 +19,7 @@ from alexnet.allocations import held
 from alexnet.bench.convolution_layers import Layer, spell
 from alexnet.convolution.algorithms import ALGORITHMS, find
 from alexnet.convolution.choose import chosen
-from alexnet.convolution.count import Count, count, definition, operations
+from alexnet.convolution.count import Count, count_all, definition, operations
 from alexnet.convolution.problem import WORKSPACE, Direction, Problem, Way
 from alexnet.measure import Timing, in_turn, stopwatch
 
@@ -165,7 +165,8 @@ def measure(layer: Layer, direction: Direction, plan: Plan) -> Comparison:
     auto = chosen(direction, a, b, Way(problem, "auto", plan.workspace)).name
     asked = [name for name in plan.algorithms if name != "auto"]
     names = list(dict.fromkeys(["native", *asked, auto]))
-    counts = {name: count(name, direction, problem, plan.workspace) for name in names}
+    counted = count_all(problem, names, directions=[direction], workspace=plan.workspace)
+    counts = {each.algorithm: each for each in counted}
     doable = [name for name in names if not counts[name].refusal]
     errors = {name: error_of(name, direction, problem, plan.workspace) for name in doable}
     rows = {name: Row(counts[name]) for name in names}
