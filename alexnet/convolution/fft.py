@@ -145,7 +145,7 @@ def _adds(direction: Direction, problem: Problem, plans: list[Plan]) -> bool:
     """Return whether several products add up to one output."""
     in_blocks = any(each.channels < each.extent.channels for each in plans)
     strided = direction == "forward" and max(problem.stride) > 1
-    return in_blocks or strided or problem.channels == 0
+    return in_blocks or strided
 
 
 def _unpadded(part: Part, problem: Problem) -> tuple[tuple[slice, ...], Sizes]:
@@ -172,6 +172,7 @@ def _correlate(x: Tensor, w: Tensor, before: Sizes, plan: Plan, target: Target) 
         for chunk in plan.all_chunks():
             cut = Cut(*chunk, plan.tile, plan.step, before)
             _correlate_tiles(x[:, inputs], spectra_w, cut, plan, some)
+        del spectra_w  # before the next are made
 
 
 def _correlate_tiles(x: Tensor, spectra_w: Tensor, cut: Cut, plan: Plan, target: Target) -> None:
@@ -181,7 +182,7 @@ def _correlate_tiles(x: Tensor, spectra_w: Tensor, cut: Cut, plan: Plan, target:
     y = inverse(
         _multiply(transform(cut_tiles(x, cut), cut.length), spectra_w, plan), plan.tile, valid
     )
-    y = y.unflatten(0, (*_counts(cut.pictures, *cut.tiles), -1))
+    y = y.unflatten(0, (*map(_count, (cut.pictures, *cut.tiles)), -1))
     if target.bias is not None:
         y += target.bias.view(-1, *[1] * len(cut.step))
     put_tiles(y, target.y, cut._replace(length=cut.step), adds=target.adds)
@@ -213,38 +214,45 @@ def _add_weights(x: Tensor, dy: Tensor, before: Sizes, plan: Plan, dw: Tensor) -
     kept = tuple(slice(r) for r in plan.extent.kernel)
     for block in plan.all_blocks():
         inputs, outputs = _channels(block, plan)
-        total = dw[outputs, block.channels]
-        groups, kernels, channels = _counts(block.groups, block.kernels, block.channels)
-        shape: Sizes = (plan.frequencies, channels, kernels)
-        if plan.by_element:
-            shape = (groups, kernels, channels, plan.frequencies)
-        sums = dw.new_zeros(shape, dtype=dw.dtype.to_complex())
-        for chunk in plan.all_chunks():
-            cut = Cut(*chunk, plan.tile, plan.step, before)
-            _add_products(x[:, inputs], dy[:, outputs], cut, plan, sums)
-        if plan.by_element:
-            total += inverse(sums.flatten(0, 2), plan.tile, kept).view(total.shape)
-            continue
-        sums = sums.flatten(1).t().contiguous()
-        some = inverse(sums, plan.tile, kept)
-        total += some.unflatten(0, (channels, kernels)).transpose(0, 1)
+        # Nested, so that no name keeps the sums while they are transformed back.
+        some = inverse(
+            _sum_products(x[:, inputs], dy[:, outputs], before, plan, block), plan.tile, kept
+        )
+        dw[outputs, block.channels] += some.unflatten(0, (-1, _count(block.channels)))
+        del some
+
+
+def _sum_products(x: Tensor, dy: Tensor, before: Sizes, plan: Plan, block: Block) -> Tensor:
+    """Return the transforms of a block's weights.
+
+    Shapes: x and dy have the block's channels only -> (groups * K * C, F).
+    """
+    groups, channels, kernels = map(_count, block)
+    shape: Sizes = (plan.frequencies, kernels, channels)
+    if plan.by_element:
+        shape = (groups, kernels, channels, plan.frequencies)
+    sums = x.new_zeros(shape, dtype=wide(x.dtype).to_complex())
+    for chunk in plan.all_chunks():
+        _add_products(x, dy, Cut(*chunk, plan.tile, plan.step, before), plan, sums)
+    if plan.by_element:
+        return sums.view(-1, plan.frequencies)
+    return sums.view(plan.frequencies, -1).t().contiguous()
 
 
 def _add_products(x: Tensor, dy: Tensor, cut: Cut, plan: Plan, sums: Tensor) -> None:
-    """Add to the transforms of weights, of one block, what some tiles give."""
-    zeros = (0,) * len(cut.step)
-    cut_y = Cut(cut.pictures, cut.tiles, cut.step, cut.step, zeros)
+    """Add to the transforms of weights what some tiles give."""
+    cut_y = cut._replace(length=cut.step, before=(0,) * len(cut.step))
     if plan.by_element:
         groups, kernels, channels, _ = sums.shape
-        rows_x = transform(cut_tiles(x, cut), cut.length).unflatten(0, (-1, groups, 1, channels))
-        rows_y = transform(cut_tiles(dy, cut_y), cut.length).unflatten(0, (-1, groups, kernels, 1))
+        rows_x = transform(cut_tiles(x, cut), plan.tile).unflatten(0, (-1, groups, 1, channels))
+        rows_y = transform(cut_tiles(dy, cut_y), plan.tile).unflatten(0, (-1, groups, kernels, 1))
         rows_y.conj_physical_()
         for row_x, row_y in zip(rows_x, rows_y, strict=True):
             sums.addcmul_(row_x, row_y)
         return
-    spectra_x = _by_frequency(transform(cut_tiles(x, cut), cut.length), sums.shape[1])
-    spectra_y = _by_frequency(transform(cut_tiles(dy, cut_y), cut.length), sums.shape[2])
-    sums.baddbmm_(spectra_x.transpose(1, 2), spectra_y.conj_physical_())
+    spectra_x = _by_frequency(transform(cut_tiles(x, cut), plan.tile), sums.shape[2])
+    spectra_y = _by_frequency(transform(cut_tiles(dy, cut_y), plan.tile), sums.shape[1])
+    sums.baddbmm_(spectra_y.conj_physical_().transpose(1, 2), spectra_x)
 
 
 def _weight_spectra(w: Tensor, plan: Plan) -> Tensor:
@@ -275,5 +283,5 @@ def _channels(block: Block, plan: Plan) -> tuple[slice, slice]:
     )
 
 
-def _counts(*slices: slice) -> Sizes:
-    return tuple(each.stop - each.start for each in slices)
+def _count(part: slice) -> int:
+    return int(part.stop - part.start)

@@ -30,6 +30,9 @@ FEW = 16
 ENOUGH_ROWS = 48
 """Rows of the matrices above which it does not pay to cut kernels and channels into blocks."""
 
+BUFFER = 60 * 60
+"""Numbers that torch lays out anew at a time, in memory of its own."""
+
 # Nanoseconds on one core of Zen 3, by which plans are compared; only ratios matter.
 MOVED = 2.2  # an element cut out, laid out by frequency, and back
 BUTTERFLY = (0.06, 0.14)  # an element, for each halving of a length: a power of two, or another
@@ -129,10 +132,17 @@ class Plan:
     def weights_bytes(self) -> int:
         """Return what a block of transformed weights needs while it is made.
 
-        Per kernel and channel the taps and two transforms: before and after laying them out anew.
+        Per kernel and channel the taps in the type of the sums, and two transforms: before and
+        after laying them out anew. Where weights are sought, only the transforms.
         """
-        taps = math.prod(self.extent.kernel) * self.extent.itemsize
-        return self.groups * self.channels * self.kernels * (taps + 2 * self.spectrum_bytes)
+        into = self.extent.into_weights
+        taps = 0 if into else math.prod(self.extent.kernel) * self.extent.itemsize
+        return self.weights * (taps + 2 * self.spectrum_bytes)
+
+    @property
+    def weights(self) -> int:
+        """Return how many pairs of a channel and a kernel a block has."""
+        return self.groups * self.channels * self.kernels
 
     @property
     def row_bytes(self) -> int:
@@ -148,9 +158,14 @@ class Plan:
     @property
     def workspace(self) -> int:
         """Return the bytes that are held at most."""
-        kept = self.groups * self.channels * self.kernels * self.spectrum_bytes
         rows = self.pictures * math.prod(self.tiles)
-        return max(self.weights_bytes, kept + rows * self.row_bytes)
+        kept = self.weights * self.spectrum_bytes
+        return max(self.weights_bytes, kept + rows * self.row_bytes) + self.buffer_bytes
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Return what torch takes to lay complex numbers out anew."""
+        return 2 * self.extent.itemsize * BUFFER
 
     def all_chunks(self) -> Iterator[Chunk]:
         """Yield the chunks, which share no tile."""
@@ -229,7 +244,7 @@ def _transforms(plan: Plan) -> int:
     extent = plan.extent
     c, k = extent.channels, extent.kernels
     inputs = plan.rows * c * -(-k // plan.kernels)
-    outputs = plan.rows * k * -(-c // plan.channels) if c else 0
+    outputs = plan.rows * k * -(-c // plan.channels)
     return extent.groups * (inputs + outputs + c * k)
 
 
@@ -263,9 +278,9 @@ def _plans(extent: Extent, tile: Sizes, workspace: int) -> Iterator[Plan]:
     else:
         some = replace(some, channels=extent.channels, kernels=extent.kernels)
     while True:
-        kept = some.groups * some.channels * some.kernels * some.spectrum_bytes
-        rows = (workspace - kept) // some.row_bytes if some.row_bytes else some.rows
-        if rows > 0 and some.weights_bytes <= workspace:
+        room = workspace - some.buffer_bytes
+        rows = (room - some.weights * some.spectrum_bytes) // some.row_bytes
+        if rows > 0 and some.weights_bytes <= room:
             yield _with_rows(some, rows)
             if rows >= min(some.rows, ENOUGH_ROWS):
                 return
@@ -307,4 +322,4 @@ def _with_rows(plan: Plan, rows: int) -> Plan:
 
 
 def _cut(whole: int, part: int) -> list[slice]:
-    return [slice(at, min(at + part, whole)) for at in range(0, whole, max(part, 1))]
+    return [slice(at, min(at + part, whole)) for at in range(0, whole, part)]

@@ -82,7 +82,8 @@ def put_tiles(tiles: Tensor, y: Tensor, cut: Cut, *, adds: bool) -> None:
 
 def _runs(size: int, tiles: slice, step: int) -> list[tuple[slice, slice, int]]:
     """Return where whole tiles go, which they are, and how long; then the same of a last part."""
-    start, end = tiles.start * step, min(tiles.stop * step, size)
+    start = tiles.start * step
+    end = max(start, min(tiles.stop * step, size))
     count = (end - start) // step
     middle = start + count * step
     runs = [(slice(start, middle), slice(count), step)] if count else []
@@ -96,7 +97,9 @@ def transform(tiles: Tensor, length: Sizes) -> Tensor:
 
     Shapes: tiles (B, at most length) -> (B, frequencies), complex.
     """
-    spectra: Tensor = torch.fft.rfft(tiles, n=length[-1])
+    if tiles.shape[-1] < length[-1]:  # rfft would fill up too, but keep what it was given
+        tiles = F.pad(tiles, (0, length[-1] - tiles.shape[-1]))
+    spectra: Tensor = torch.fft.rfft(tiles)
     del tiles
     for axis in reversed(range(len(length) - 1)):
         turned = spectra.transpose(1 + axis, -1)
