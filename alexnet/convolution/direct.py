@@ -30,27 +30,26 @@ def _forward(x: Tensor, w: Tensor, bias: Tensor | None, problem: Problem, worksp
     exact, groups = wide(problem.dtype), problem.groups
     y = x.new_zeros(problem.y_shape, dtype=exact)
     for tap, inputs, outputs in _meetings(problem, workspace):
-        product = _multiply(_matrices(w[tap], groups), _columns(x[inputs], groups))
-        _add(y[outputs], product)
+        # The product has no name here, so that it is gone before the next one is made.
+        _add(y[outputs], _multiply(_matrices(w[tap], groups), _columns(x[inputs], groups)))
     if bias is not None:
         y += bias.to(exact).view(-1, *[1] * problem.axes)
     return y.to(problem.dtype)
 
 
 def _input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> Tensor:
+    groups = problem.groups
     dx = dy.new_zeros(problem.x_shape, dtype=wide(problem.dtype))
     for tap, inputs, outputs in _meetings(problem, workspace):
-        turned = _matrices(w[tap], problem.groups).mT
-        product = _multiply(turned, _columns(dy[outputs], problem.groups))
-        _add(dx[inputs], product)
+        _add(dx[inputs], _multiply(_matrices(w[tap], groups).mT, _columns(dy[outputs], groups)))
     return dx.to(problem.dtype)
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, problem: Problem, workspace: int) -> Tensor:
+    groups = problem.groups
     dw = x.new_zeros(problem.w_shape, dtype=wide(problem.dtype))
     for tap, inputs, outputs in _meetings(problem, workspace):
-        met = _columns(x[inputs], problem.groups)
-        dw[tap] += _multiply(_columns(dy[outputs], problem.groups), met.mT).flatten(0, 1)
+        _add_tap(dw[tap], _columns(dy[outputs], groups), _columns(x[inputs], groups))
     return dw.to(problem.dtype)
 
 
@@ -102,6 +101,11 @@ def _add(total: Tensor, product: Tensor) -> None:
     """Add a product (groups, C / groups, N * ...) to a part of the sums, (N, C, ...)."""
     shape = (total.shape[0], *total.shape[2:])
     total += product.flatten(0, 1).unflatten(1, shape).movedim(1, 0)
+
+
+def _add_tap(total: Tensor, dy: Tensor, x: Tensor) -> None:
+    """Add the products of columns, summed over all of them, to the weights of a tap, (K, C)."""
+    total += _multiply(dy, x.mT).flatten(0, 1)
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:

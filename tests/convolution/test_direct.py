@@ -1,14 +1,18 @@
 """The sliding window, against the definition in numpy float64."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from torch import Tensor
 
+from alexnet.allocations import held
 from alexnet.convolution.direct import DIRECT
-from alexnet.convolution.problem import DTYPES, WORKSPACE, Problem, describe
+from alexnet.convolution.problem import DTYPES, WORKSPACE, Direction, Problem, describe
 from tests.convolution.drawn import expected, problems, tensors
 
+DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 # Relative to the largest element: the oracle sums in another order; a half is rounded once.
 TOLERANCE = {
     torch.float64: 1e-13,
@@ -121,3 +125,23 @@ def test_the_cost_of_a_small_convolution_equals_the_sum_by_hand() -> None:
     # Of halves all but the arrays and the first reading is float32, and so are sums of 3 or 1.
     forward, weights = (7 + 3) * 2 + 3 * 6 * 4, (7 + 6) * 2 + 3 * 4 * 4
     assert costs(torch.float16) == [(forward, (7 + 3) * 4), (weights, (7 + 1) * 4)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("workspace", [0, 100_000, WORKSPACE])
+@pytest.mark.parametrize("groups", [1, 2, 16])
+def test_no_more_is_held_than_the_cost_says(
+    dtype: torch.dtype, workspace: int, groups: int
+) -> None:
+    x, w = torch.zeros(3, 16, 20, 20, dtype=dtype), torch.zeros(32, 16 // groups, 3, 3, dtype=dtype)
+    problem = describe(x, w, stride=1, padding=1, dilation=1, groups=groups)
+    x, w, dy = tensors(problem)
+    runs: list[Callable[[], Tensor]] = [
+        lambda: DIRECT.forward(x, w, None, problem, workspace),
+        lambda: DIRECT.input_gradient(dy, w, problem, workspace),
+        lambda: DIRECT.weight_gradient(x, dy, problem, workspace),
+    ]
+    for direction, run in zip(DIRECTIONS, runs, strict=True):
+        formula = DIRECT.cost(direction, problem, workspace).workspace
+        # Not all is held at once: halves are summed up when the last column is gone.
+        assert 0.5 * formula <= held(run).workspace <= formula
