@@ -23,34 +23,34 @@ def fused(other: Algorithm, m: int) -> Algorithm:
     ) -> Tensor:
         if not native.serves(problem, m, x.device):
             return other.forward(x, w, bias, problem, workspace)
-        before, behind = problem.padding
-        return native.forward(x, w, bias, m=m, padding=(before, behind), groups=problem.groups)
+        return native.forward(x, w, bias, _tiles(problem, m, workspace))
 
     def input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> Tensor:
         if not native.serves(problem, m, dy.device):
             return other.input_gradient(dy, w, problem, workspace)
-        (rows, columns), (h, wide) = problem.padding, problem.size
-        return native.input_gradient(
-            dy, w, m=m, size=(h, wide), padding=(rows, columns), groups=problem.groups
-        )
+        h, columns = problem.size
+        return native.input_gradient(dy, w, (h, columns), _tiles(problem, m, workspace))
 
     def weight_gradient(x: Tensor, dy: Tensor, problem: Problem, workspace: int) -> Tensor:
         if not native.serves(problem, m, x.device):
             return other.weight_gradient(x, dy, problem, workspace)
-        rows, columns = problem.padding
-        dw = native.weight_gradient(x, dy, m=m, padding=(rows, columns), groups=problem.groups)
-        return dw.to(problem.dtype)
+        return native.weight_gradient(x, dy, _tiles(problem, m, workspace)).to(problem.dtype)
 
     def cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
         counted = other.cost(direction, problem, workspace)
         if not native.serves(problem, m, torch.device("cpu")):
             return counted
-        return _cost(counted, direction, problem, m)
+        return _cost(counted, direction, problem, _tiles(problem, m, workspace))
 
     return Algorithm(other.name, forward, input_gradient, weight_gradient, other.refusal, cost)
 
 
-def _cost(counted: Cost, direction: Direction, problem: Problem, m: int) -> Cost:
+def _tiles(problem: Problem, m: int, workspace: int) -> native.Tiles:
+    rows, columns = problem.padding
+    return native.Tiles(m, (rows, columns), problem.groups, workspace)
+
+
+def _cost(counted: Cost, direction: Direction, problem: Problem, tiles: native.Tiles) -> Cost:
     """Return the cost with what these kernels hold, and what they move between the stages.
 
     Operations are those of the separate stages, whose matrices differ in a few entries. A block's
@@ -58,15 +58,13 @@ def _cost(counted: Cost, direction: Direction, problem: Problem, m: int) -> Cost
     Inputs may have to be laid out channels last, which is counted as held; with bfloat16 so are the
     bias and the weights' gradient in float32.
     """
-    held = native.workspace_bytes(
-        direction, problem.x_shape, problem.y_shape, m=m, groups=problem.groups
-    )
+    held = native.workspace_bytes(direction, problem.x_shape, problem.y_shape, tiles)
     x, w, y = (math.prod(each) for each in (problem.x_shape, problem.w_shape, problem.y_shape))
     inputs = {"forward": x + w, "input_gradient": y + w, "weight_gradient": x + y}[direction]
     exact = {"forward": problem.kernels, "input_gradient": 0, "weight_gradient": w}[direction]
     size = problem.dtype.itemsize
     return replace(
         counted,
-        bytes=size * (x + w + y) + 2 * 4 * (m + 2) ** 2 * w // math.prod(problem.kernel),
+        bytes=size * (x + w + y) + 2 * 4 * (tiles.m + 2) ** 2 * w // math.prod(problem.kernel),
         workspace=held + size * inputs + (0 if problem.dtype == torch.float32 else 4 * exact),
     )

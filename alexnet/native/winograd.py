@@ -46,15 +46,15 @@ class Problem(Protocol):
     def dtype(self) -> torch.dtype: ...
 
 
-class Tiling(NamedTuple):
-    """How the kernel is to go over the picture."""
+class Tiles(NamedTuple):
+    """How a picture is cut."""
 
     m: int
-    before: Pair
-    """Zeros before the first row and column."""
+    """Outputs along a tile's side, one of SIDES."""
+    padding: Pads
     groups: int
-    turned: bool
-    """Whether kernels and channels are exchanged and taps come in the opposite order."""
+    workspace: int = 64 * 2**20
+    """Bytes to hold besides the tensors, if the weights and 24 tiles a thread take no more."""
 
 
 def serves(problem: Problem, m: int, device: torch.device) -> bool:
@@ -75,9 +75,7 @@ def serves(problem: Problem, m: int, device: torch.device) -> bool:
     )
 
 
-def forward(
-    x: Tensor, w: Tensor, bias: Tensor | None, *, m: int, padding: Pads, groups: int
-) -> Tensor:
+def forward(x: Tensor, w: Tensor, bias: Tensor | None, tiles: Tiles) -> Tensor:
     """Convolve.
 
         y = A^T [sum over c of (G w G^T) * (B^T x B)] A + bias    for each tile of m x m outputs
@@ -85,28 +83,24 @@ def forward(
     Shapes:  x (N, C, H, W), w (K, C / groups, 3, 3), bias (K), all float32 or bfloat16 ->
              (N, K, P, Q) the same, channels last in memory; sums are float32.
     """
-    (before_h, behind_h), (before_w, behind_w) = padding
-    size = x.shape[2] + before_h + behind_h - 2, x.shape[3] + before_w + behind_w - 2
+    size = (x.shape[2] + sum(tiles.padding[0]) - 2, x.shape[3] + sum(tiles.padding[1]) - 2)
     y = _empty(x, w.shape[0], size)
-    _convolve(x, w, bias, y, Tiling(m, (before_h, before_w), groups, turned=False))
+    _convolve(x, w, bias, y, tiles, turned=False)
     return y
 
 
-def input_gradient(
-    dy: Tensor, w: Tensor, *, m: int, size: Pair, padding: Pads, groups: int
-) -> Tensor:
+def input_gradient(dy: Tensor, w: Tensor, size: Pair, tiles: Tiles) -> Tensor:
     """Return the gradient of the input: the convolution of dy with the weights turned round.
 
     Shapes:  dy (N, K, P, Q), w (K, C / groups, 3, 3), both float32 or bfloat16 -> (N, C, *size) the
              same, channels last in memory; sums are float32.
     """
-    before = 2 - padding[0][0], 2 - padding[1][0]
-    dx = _empty(dy, w.shape[1] * groups, size)
-    _convolve(dy, w, None, dx, Tiling(m, before, groups, turned=True))
+    dx = _empty(dy, w.shape[1] * tiles.groups, size)
+    _convolve(dy, w, None, dx, tiles, turned=True)
     return dx
 
 
-def weight_gradient(x: Tensor, dy: Tensor, *, m: int, padding: Pads, groups: int) -> Tensor:
+def weight_gradient(x: Tensor, dy: Tensor, tiles: Tiles) -> Tensor:
     """Return the gradient of the weights: F(3 x 3, m x m) with tiles of dy as kernels.
 
         dw = A^T [sum over tiles of (G dy G^T) * (B^T x B)] A
@@ -117,61 +111,54 @@ def weight_gradient(x: Tensor, dy: Tensor, *, m: int, padding: Pads, groups: int
     x, dy = (each.contiguous(memory_format=torch.channels_last) for each in (x, dy))
     n, c, h, w = x.shape
     k, out_h, out_w = dy.shape[1:]
-    dw = torch.zeros(k, 3, 3, c // groups)
+    dw = torch.zeros(k, 3, 3, c // tiles.groups)
     if n:
-        tiles = _tiles(n, (out_h, out_w), m)
-        block = _weights_block(tiles)
-        work = torch.empty(_weights_floats(c // groups, k // groups, m=m, block=block))
-        threads = torch.get_num_threads()
+        floats, block = _weights_floats(x.shape, dy.shape, tiles)
         described = library.Winograd(
-            *(n, h, w, c, k, out_h, out_w, padding[0][0], padding[1][0]),
-            *(groups, m, block, threads, 0, 0, 0, 0, 0),
+            *(n, h, w, c, k, out_h, out_w, tiles.padding[0][0], tiles.padding[1][0]),
+            *(tiles.groups, tiles.m, block, torch.get_num_threads(), 0, 0, 0, 0, 0),
         )
-        library.run("winograd_weights", described, x, dy, dw, work, form=x.dtype)
+        library.run("winograd_weights", described, x, dy, dw, torch.empty(floats), form=x.dtype)
     return dw.permute(0, 3, 1, 2)
 
 
 def workspace_bytes(
-    direction: Direction, x_shape: tuple[int, ...], y_shape: tuple[int, ...], *, m: int, groups: int
+    direction: Direction, x_shape: tuple[int, ...], y_shape: tuple[int, ...], tiles: Tiles
 ) -> int:
     """Return the bytes that a kernel holds besides its tensors, with torch's number of threads.
 
-        4 (m + 2)^2 (threads * block * (C + K) + C * K)      forward, input gradient
-        4 (m + 2)^2 (block * (C + K) + C * K / groups)       weight gradient
+        4 (m + 2)^2 (threads * block * (C + K) + groups * C * K)    forward, input gradient
+        4 (m + 2)^2 (block * (C + K) + C * K)                       weight gradient
 
-    with C and K of a group in the first of each line's terms, rounded up to vectors and a few
-    more; C * K is of all groups, C * K / groups weights each.
+    with C and K of a group, each of them or their product rounded up to vectors and 16 more.
     """
-    n, c, k, out = x_shape[0], x_shape[1] // groups, y_shape[1] // groups, y_shape[2:]
     if direction == "weight_gradient":
-        block = _weights_block(_tiles(n, out, m))
-        return 4 * _weights_floats(c, k, m=m, block=block)
+        return 4 * _weights_floats(x_shape, y_shape, tiles)[0]
     if direction == "input_gradient":
-        c, k, out = k, c, x_shape[2:]
-    block = _block(_tiles(n, out, m), c + k)
-    return 4 * _floats(c, k, m=m, block=block, groups=groups)
+        x_shape, y_shape = y_shape, x_shape
+    return 4 * _floats(x_shape, y_shape, tiles)[0]
 
 
-def _convolve(x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, tiling: Tiling) -> None:
+def _convolve(
+    x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, tiles: Tiles, *, turned: bool
+) -> None:
     if not len(x):
         return
-    m, before, groups, turned = tiling
     x = x.contiguous(memory_format=torch.channels_last)
     w = w.to(x.dtype)
     if w.stride(2) != 3 * w.stride(3):  # the kernel steps evenly from tap to tap
         w = w.contiguous()
     steps = w.stride()[:2]
-    c, k = x.shape[1] // groups, y.shape[1] // groups
-    block = _block(_tiles(len(x), y.shape[2:], m), c + k)
+    floats, block = _floats(x.shape, y.shape, tiles)
+    before = [2 - behind if turned else behind for behind, _ in tiles.padding]
     described = library.Winograd(
         *(len(x), *x.shape[2:], x.shape[1], y.shape[1], *y.shape[2:], *before),
-        *(groups, m, block, torch.get_num_threads()),
+        *(tiles.groups, tiles.m, block, torch.get_num_threads()),
         *(*(reversed(steps) if turned else steps), w.stride(3)),
-        *(w.shape[0] // groups * steps[0], turned),
+        *(w.shape[0] // tiles.groups * steps[0], turned),
     )
-    work = torch.empty(_floats(c, k, m=m, block=block, groups=groups))
     bias = None if bias is None else bias.float().contiguous()
-    library.run("winograd", described, x, w, bias, y, work, form=x.dtype)
+    library.run("winograd", described, x, w, bias, y, torch.empty(floats), form=x.dtype)
 
 
 def _empty(like: Tensor, channels: int, size: Pair) -> Tensor:
@@ -179,19 +166,44 @@ def _empty(like: Tensor, channels: int, size: Pair) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
 
 
-def _tiles(n: int, size: tuple[int, ...], m: int) -> int:
-    return n * -(-size[0] // m) * -(-size[1] // m)
+def _floats(x_shape: tuple[int, ...], y_shape: tuple[int, ...], tiles: Tiles) -> tuple[int, int]:
+    """Return the floats that `winograd` holds, and the tiles that pass all of it together."""
+    c, k, threads = x_shape[1] // tiles.groups, y_shape[1] // tiles.groups, torch.get_num_threads()
+    fixed = threads * 48 + tiles.groups * _apart(_whole(k) * c)
+    each = threads * (_apart(c) + _whole(k))
+    # The least time with 64 and 128 channels, with 256 and 512; there is little between them.
+    best = 48 if c + k <= 256 else 72
+    share = -(-_count(y_shape, tiles.m) // threads)
+    block = min(share, _fitting(fixed, each, tiles, best))
+    own = block * _apart(c) + _apart(block * _whole(k))
+    points = (tiles.m + 2) ** 2
+    return points * (threads * own + tiles.groups * _apart(_whole(k) * c)), block
 
 
-def _block(tiles: int, channels: int) -> int:
-    """Return how many tiles pass the transforms and the product together."""
-    least = 48 if channels <= 256 else 72  # the least time at 64, 128, 256 and 512 channels
-    share = -(-tiles // torch.get_num_threads())
-    return max(1, min(least, share))
+def _weights_floats(
+    x_shape: tuple[int, ...], y_shape: tuple[int, ...], tiles: Tiles
+) -> tuple[int, int]:
+    """Return the same of `winograd_weights`, whose tiles all threads share."""
+    c, k = x_shape[1] // tiles.groups, y_shape[1] // tiles.groups
+    sums = _apart(_whole(c) * k)
+    fitting = _fitting(sums + 48, _apart(k) + _whole(c), tiles, 96)
+    block = min(_count(y_shape, tiles.m), fitting)
+    own = block * _apart(k) + _apart(_whole(c) * block)
+    return (tiles.m + 2) ** 2 * (sums + own), block
 
 
-def _weights_block(tiles: int) -> int:
-    return max(1, min(144, tiles))
+def _fitting(fixed: int, each: int, tiles: Tiles, best: int) -> int:
+    """Return the tiles that fit into the workspace beside what is fixed, 24 ... best.
+
+    With fewer than 24 most of the time would be spent on reading the weights.
+    """
+    floats = tiles.workspace // 4 // (tiles.m + 2) ** 2
+    return max(24, min(best, (floats - fixed) // each))
+
+
+def _count(shape: tuple[int, ...], m: int) -> int:
+    """Return how many tiles outputs (N, K, P, Q) are cut into."""
+    return shape[0] * -(-shape[2] // m) * -(-shape[3] // m)
 
 
 def _apart(floats: int) -> int:
@@ -202,14 +214,3 @@ def _apart(floats: int) -> int:
 def _whole(columns: int) -> int:
     """Return the columns of whole panels, of the widest vectors that there are."""
     return -(-columns // 32) * 32
-
-
-def _floats(c: int, k: int, *, m: int, block: int, groups: int) -> int:
-    own = block * _apart(c) + _apart(block * _whole(k))
-    weights = _apart(_whole(k) * c)
-    return (m + 2) ** 2 * (torch.get_num_threads() * own + groups * weights)
-
-
-def _weights_floats(c: int, k: int, *, m: int, block: int) -> int:
-    sums = _apart(_whole(c) * k)
-    return (m + 2) ** 2 * (sums + block * _apart(k) + _apart(_whole(c) * block))

@@ -1,6 +1,5 @@
 """Winograd's convolution by our kernels, against the definition in float64."""
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from alexnet.native import library, winograd
-from alexnet.native.winograd import SIDES, forward, input_gradient, serves, weight_gradient
+from alexnet.native.winograd import SIDES, Tiles, forward, input_gradient, serves, weight_gradient
 from tests.oracles import convolution as oracle
 
 EVEN = ((1, 1), (1, 1))
+TILES = Tiles(4, EVEN, 1)
 ERRORS = {2: 2e-6, 4: 8e-6, 6: 4e-5}
 """Of the largest number, for each m: some ten times float32's roundoff times what the transforms
 enlarge it by (1.3, 2.8 and 6.8 for random numbers, and more where few are added up)."""
@@ -47,14 +47,14 @@ def check(
     """Compare all three directions with their equations."""
     w = draw(kernels, x.shape[1] // groups, 3, 3, dtype=x.dtype, seed=1)
     bias = draw(kernels, dtype=x.dtype, seed=2)
-    exact, pads = numbers(x), list(padding)
+    exact, pads, tiles = numbers(x), list(padding), Tiles(m, padding, groups)
     y = oracle.correlate(exact, numbers(w), numbers(bias), padding=pads, groups=groups)
-    close(forward(x, w, bias, m=m, padding=padding, groups=groups), y, m)
+    close(forward(x, w, bias, tiles), y, m)
     dy = last(draw(*y.shape, dtype=x.dtype, seed=3))
     size = x.shape[2], x.shape[3]
-    dx = input_gradient(dy, w, m=m, size=size, padding=padding, groups=groups)
+    dx = input_gradient(dy, w, size, tiles)
     close(dx, oracle.input_gradient(numbers(dy), numbers(w), size, padding=pads, groups=groups), m)
-    dw = weight_gradient(x, dy, m=m, padding=padding, groups=groups)
+    dw = weight_gradient(x, dy, tiles)
     expected = oracle.weight_gradient(exact, numbers(dy), (3, 3), padding=pads, groups=groups)
     assert dw.dtype == torch.float32
     close(dw, expected, m)
@@ -91,7 +91,7 @@ def test_any_padding_even_less_than_none(padding: winograd.Pads, m: int) -> None
     w = draw(4, 5, 3, 3, seed=1)
     (above, below), (left, right) = padding
     wide = torch.nn.functional.pad(x, (left, right, above, below))
-    y = forward(x, w, None, m=m, padding=padding, groups=1)
+    y = forward(x, w, None, Tiles(m, padding, 1))
     close(y, oracle.correlate(numbers(wide), numbers(w)), m)
 
 
@@ -118,39 +118,39 @@ def test_drawn_convolutions(
 
 def test_tensors_of_any_layout_give_the_same() -> None:
     x, w, dy = draw(2, 8, 9, 7), draw(6, 8, 3, 3, seed=1), draw(2, 6, 9, 7, seed=2)
-    y = forward(last(x), w, None, m=4, padding=EVEN, groups=1)
-    dx = input_gradient(last(dy), w, m=4, size=(9, 7), padding=EVEN, groups=1)
-    dw = weight_gradient(last(x), last(dy), m=4, padding=EVEN, groups=1)
+    y = forward(last(x), w, None, TILES)
+    dx = input_gradient(last(dy), w, (9, 7), TILES)
+    dw = weight_gradient(last(x), last(dy), TILES)
     sliced = torch.cat([x, x], 1)[:, :8]
     turned = w.transpose(2, 3).contiguous().transpose(2, 3)
     for other in (last(w), turned, torch.cat([w, w], 1)[:, :8]):
-        assert torch.equal(forward(sliced, other, None, m=4, padding=EVEN, groups=1), y)
-        found = input_gradient(dy, other, m=4, size=(9, 7), padding=EVEN, groups=1)
+        assert torch.equal(forward(sliced, other, None, TILES), y)
+        found = input_gradient(dy, other, (9, 7), TILES)
         assert torch.equal(found, dx)
-    assert torch.equal(weight_gradient(sliced, dy, m=4, padding=EVEN, groups=1), dw)
+    assert torch.equal(weight_gradient(sliced, dy, TILES), dw)
     ones = torch.ones(()).expand(2, 6, 9, 7)  # as the gradient of a sum comes
     assert torch.equal(
-        weight_gradient(x, ones, m=4, padding=EVEN, groups=1),
-        weight_gradient(x, ones.contiguous(), m=4, padding=EVEN, groups=1),
+        weight_gradient(x, ones, TILES),
+        weight_gradient(x, ones.contiguous(), TILES),
     )
 
 
 def test_results_are_channels_last_and_of_the_inputs_type() -> None:
     x, w = draw(2, 8, 9, 7, dtype=torch.bfloat16), draw(6, 8, 3, 3)
-    y = forward(x, w, None, m=4, padding=EVEN, groups=1)
+    y = forward(x, w, None, TILES)
     assert y.dtype == torch.bfloat16
     assert y.is_contiguous(memory_format=torch.channels_last)
-    dw = weight_gradient(x, y, m=4, padding=EVEN, groups=1)
+    dw = weight_gradient(x, y, TILES)
     assert dw.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_no_pictures_give_none_and_no_gradient() -> None:
     x, w, bias = draw(0, 4, 8, 8), draw(6, 4, 3, 3), draw(6)
-    y = forward(x, w, bias, m=4, padding=EVEN, groups=1)
+    y = forward(x, w, bias, TILES)
     assert y.shape == (0, 6, 8, 8)
-    dx = input_gradient(y, w, m=4, size=(8, 8), padding=EVEN, groups=1)
+    dx = input_gradient(y, w, (8, 8), TILES)
     assert dx.shape == (0, 4, 8, 8)
-    dw = weight_gradient(x, y, m=4, padding=EVEN, groups=1)
+    dw = weight_gradient(x, y, TILES)
     assert torch.equal(dw, torch.zeros(6, 4, 3, 3))
 
 
@@ -165,12 +165,12 @@ def threads() -> Iterator[None]:
 @pytest.mark.parametrize("groups", [1, 2])
 def test_threads_share_the_work_and_change_no_bit(groups: int) -> None:
     x, w = last(draw(3, 8, 30, 22)), draw(10, 8 // groups, 3, 3, seed=1)
-    results = []
+    results, tiles = [], Tiles(4, EVEN, groups)
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        y = forward(x, w, None, m=4, padding=EVEN, groups=groups)
-        dx = input_gradient(y, w, m=4, size=(30, 22), padding=EVEN, groups=groups)
-        results.append((y, dx, weight_gradient(x, y, m=4, padding=EVEN, groups=groups)))
+        y = forward(x, w, None, tiles)
+        dx = input_gradient(y, w, (30, 22), tiles)
+        results.append((y, dx, weight_gradient(x, y, tiles)))
     for found in results[1:]:
         for one, other in zip(results[0], found, strict=True):
             assert torch.equal(one, other)
@@ -184,23 +184,27 @@ def test_threads_share_the_work_and_change_no_bit(groups: int) -> None:
 def test_the_workspace_is_as_long_as_is_told(
     channels: int, kernels: int, groups: int, m: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = []
+    held, blocks = [], []
 
-    def record(name: str, described: ctypes.Structure, *tensors: Tensor, form: torch.dtype) -> None:
+    def record(name: str, described: library.Winograd, *tensors: Tensor, form: torch.dtype) -> None:
         held.append(4 * tensors[-1].numel())
+        blocks.append(described.block)
 
     monkeypatch.setattr(library, "run", record)
-    x, w = draw(2, channels, 30, 31), draw(kernels, channels // groups, 3, 3)
+    x, w = draw(2, channels, 90, 41), draw(kernels, channels // groups, 3, 3)
+    directions: list[winograd.Direction] = ["forward", "input_gradient", "weight_gradient"]
     for count in (1, 3):
         torch.set_num_threads(count)
-        y = forward(x, w, None, m=m, padding=EVEN, groups=groups)
-        input_gradient(y, w, m=m, size=(30, 31), padding=EVEN, groups=groups)
-        weight_gradient(x, y, m=m, padding=EVEN, groups=groups)
-        directions: list[winograd.Direction] = ["forward", "input_gradient", "weight_gradient"]
-        assert held[-3:] == [
-            winograd.workspace_bytes(each, x.shape, y.shape, m=m, groups=groups)
-            for each in directions
-        ]
+        for workspace in (0, 6_000_000, 2**30):
+            tiles = Tiles(m, EVEN, groups, workspace)
+            y = forward(x, w, None, tiles)
+            input_gradient(y, w, (90, 41), tiles)
+            weight_gradient(x, y, tiles)
+            told = [winograd.workspace_bytes(each, x.shape, y.shape, tiles) for each in directions]
+            assert held[-3:] == told
+            for each, block in zip(held[-3:], blocks[-3:], strict=True):
+                assert each <= workspace or block == 24
+    assert max(blocks) > 24
 
 
 @dataclass(frozen=True)
