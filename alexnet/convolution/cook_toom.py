@@ -133,8 +133,8 @@ def error_bound(m: Sequence[int], r: Sequence[int], *, terms: int, dtype: torch.
     where r outputs are made with m taps: error_bound(r, m, ...), relative to max|x| * sum of |dy|.
 
     It holds for any order of the sums, while nothing overflows or underflows. Random errors cancel:
-    they stay a hundred times below along one axis with few channels, ten thousand times and more
-    along two with many. See `expected_error` for what is met.
+    they stay some hundred times below along one axis, and thousands of times along two, or a
+    hundred thousand with hundreds of channels. See `expected_error` for what is met.
     Source:  Barabasz et al. 2020, with maxima over entries instead of norms of the matrices; no
              scaling of rows changes them. Higham 2002, lemma 3.1, for the roundings.
     """

@@ -243,8 +243,11 @@ def predicted_error(direction: Direction, problem: Problem, *, m: int) -> float:
     Both are root mean squares, for independent inputs of mean 0. A result of half precision is
     rounded once more, which is not counted here.
     """
-    outputs, taps, terms = _sums(direction, problem, m)
-    return expected_error(outputs, taps, terms=terms, dtype=wide(problem.dtype))
+    exact = wide(problem.dtype)
+    return max(
+        expected_error(outputs, taps, terms=terms, dtype=exact)
+        for outputs, taps, terms in _sums(direction, problem, m)
+    )
 
 
 def bound(direction: Direction, problem: Problem, *, m: int) -> float:
@@ -254,10 +257,12 @@ def bound(direction: Direction, problem: Problem, *, m: int) -> float:
     of |w[k]|, or of |dy| for what w[k, c, r] is met by. Strides add up several parts; a result of
     half precision is rounded once more.
     """
-    outputs, taps, terms = _sums(direction, problem, m)
     exact = wide(problem.dtype)
     parts = math.prod(problem.stride)
-    limit = error_bound(outputs, taps, terms=terms + parts, dtype=exact)
+    limit = max(
+        error_bound(outputs, taps, terms=terms + parts, dtype=exact)
+        for outputs, taps, terms in _sums(direction, problem, m)
+    )
     return limit if exact == problem.dtype else limit + torch.finfo(problem.dtype).eps / 2
 
 
@@ -298,22 +303,35 @@ def cost(direction: Direction, problem: Problem, workspace: int, *, m: int) -> C
     )
 
 
-def _sums(direction: Direction, problem: Problem, m: int) -> tuple[Sizes, Sizes, int]:
-    """Return m and r along each axis, and the products that are added up for an output.
+def _sums(direction: Direction, problem: Problem, m: int) -> Iterator[tuple[Sizes, Sizes, int]]:
+    """Yield m and r along each axis, and the products that are added up for an output.
 
-    A stride leaves its share of the taps to each part, dilation its share of the outputs.
+    For each kind of parts that strides and dilation leave: a stride leaves its share of the taps to
+    each, dilation its share of the outputs, both rounded up or down.
     """
-    taps = tuple(
-        r if s == 1 else -(-reach // s)
-        for r, s, reach in zip(problem.kernel, problem.stride, problem.reach, strict=True)
-    )
-    tiles = tuple(1 if r == 1 else min(m, p) for r, p in zip(taps, problem.output, strict=True))
-    if direction == "forward":
-        return tiles, taps, problem.channels // problem.groups
-    if direction == "input_gradient":
-        return tuple(1 if r == 1 else m for r in taps), taps, problem.kernels // problem.groups
-    counts = (-(-p // each) for p, each in zip(problem.output, tiles, strict=True))
-    return taps, tiles, problem.batch * math.prod(counts)
+    along = []
+    for axis, (stride, reach) in enumerate(zip(problem.stride, problem.reach, strict=True)):
+        taps, outputs = problem.kernel[axis], problem.output[axis]
+        if stride > 1:
+            along.append([(outputs, r) for r in _shares(reach, stride)])
+        else:
+            along.append([(p, taps) for p in _shares(outputs, problem.dilation[axis])])
+    for axes in itertools.product(*along):
+        kernel = tuple(r for _, r in axes)
+        back = direction == "input_gradient"
+        sizes = (p + r - 1 if back else p for p, r in axes)
+        tiles = tuple(1 if r == 1 else min(m, p) for p, r in zip(sizes, kernel, strict=True))
+        if direction == "weight_gradient":
+            count = math.prod(-(-p // each) for (p, _), each in zip(axes, tiles, strict=True))
+            yield kernel, tiles, problem.batch * count
+        else:
+            read = problem.kernels if back else problem.channels
+            yield tiles, kernel, read // problem.groups
+
+
+def _shares(count: int, parts: int) -> set[int]:
+    """Return how many of so many fall to a part, of which none is empty."""
+    return {-(-count // parts), max(count // parts, 1)}
 
 
 def _turned(each: Transform) -> Matrix:

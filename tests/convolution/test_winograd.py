@@ -209,8 +209,8 @@ def test_errors_in_float32_grow_with_the_tile() -> None:
 
 
 def test_the_default_tile_is_4_for_3_taps_and_smaller_for_long_kernels() -> None:
-    def tiles(x: tuple[int, ...], w: tuple[int, ...], dtype: torch.dtype, **other: Any) -> int:
-        return tile(the_problem(x, w, dtype=dtype, **other))
+    def tiles(x: tuple[int, ...], w: tuple[int, ...], dtype: torch.dtype, stride: int = 1) -> int:
+        return tile(the_problem(x, w, dtype=dtype, stride=stride))
 
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         assert tiles((1, 512, 14), (8, 512, 3), dtype) == 4
