@@ -24,6 +24,7 @@ from torch import Tensor
 
 from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Sizes, wide
 from alexnet.native import im2col as compiled
+from alexnet.native import im2col_plan
 
 Block = tuple[slice, ...]
 """Pictures, then output positions along each axis."""
@@ -110,6 +111,7 @@ def _input_gradient(dy: Tensor, w: Tensor, problem: Problem, workspace: int) -> 
             _add_back(windows, total, problem, block)
         if total.dtype != dx.dtype:
             dx[pictures] = total
+        del total  # before the next is made
     return dx
 
 
@@ -234,14 +236,14 @@ def _cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
 
 
 def _compiled_cost(direction: Direction, problem: Problem, workspace: int) -> Cost:
-    multiplications = compiled.multiplications(direction, problem)
+    multiplications = im2col_plan.multiplications(direction, problem)
     w = math.prod(problem.w_shape)
     tensors = math.prod(problem.x_shape) + w + math.prod(problem.y_shape)
     return Cost(
         multiplications,
         multiplications,
         problem.dtype.itemsize * tensors + 2 * torch.float32.itemsize * w,
-        compiled.plan(direction, problem, workspace).workspace,
+        im2col_plan.plan(direction, problem, workspace).workspace,
     )
 
 

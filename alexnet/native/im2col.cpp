@@ -14,16 +14,7 @@
 #include <vector>
 
 #include "gemm.h"
-
-struct Im2col {
-  int64_t pictures, size[3];         // x
-  int64_t grid[3], stride[3];        // positions; elements of x from one to the next
-  int64_t out[3], first[3], step[3]; // y, and where in it the positions are
-  int64_t groups, channels, kernels; // the latter two of a group
-  int64_t origin, count;             // kernels of each group that w has here
-  int64_t taps, rows, depth, width;  // of a block: positions, numbers of a window, kernels
-  int64_t threads, buffer;           // numbers of a thread's buffer
-};
+#include "im2col.h"
 
 struct Im2colWeights {
   int64_t groups, channels, origin, count, taps;
@@ -33,71 +24,11 @@ struct Im2colWeights {
 namespace {
 
 constexpr int64_t STAY = 96;  // kernels whose dy stays in the second cache beside the windows
+constexpr int64_t LINES = 16;  // windows laid out before they are taken apart into panels
 
 struct Piece {
   int64_t from, to, count;  // in x behind a window's origin; in a row of the columns
   const int64_t* tap;
-};
-
-// What the threads of one call share.
-struct Windows {
-  const Im2col& op;
-  const int64_t* taps;
-  int64_t positions, pixels, all_channels, low[3], high[3];
-
-  Windows(const Im2col& op, const int64_t* taps)
-      : op(op), taps(taps), positions(op.grid[0] * op.grid[1] * op.grid[2]),
-        pixels(op.size[0] * op.size[1] * op.size[2]), all_channels(op.groups * op.channels) {
-    for (int axis = 0; axis < 3; ++axis) {
-      low[axis] = high[axis] = taps[axis];
-      for (int64_t tap = 0; tap < op.taps; ++tap) {
-        low[axis] = std::min(low[axis], taps[3 * tap + axis]);
-        high[axis] = std::max(high[axis], taps[3 * tap + axis]);
-      }
-    }
-  }
-
-  int64_t pixel(const int64_t* at) const {
-    return (at[0] * op.size[1] + at[1]) * op.size[2] + at[2];
-  }
-};
-
-// A position of the grid: which picture, and its window's origin in x.
-struct Place {
-  int64_t n, p[3], origin[3];
-
-  Place(const Windows& windows, int64_t position) : n(position / windows.positions) {
-    position %= windows.positions;
-    for (int axis = 2; axis >= 0; --axis) {
-      p[axis] = position % windows.op.grid[axis];
-      position /= windows.op.grid[axis];
-      origin[axis] = p[axis] * windows.op.stride[axis];
-    }
-  }
-
-  void next(const Im2col& op) {
-    for (int axis = 2; axis >= 0; --axis) {
-      origin[axis] += op.stride[axis];
-      if (++p[axis] < op.grid[axis]) return;
-      p[axis] = origin[axis] = 0;
-    }
-    ++n;
-  }
-
-  bool is_inside(const Windows& windows) const {
-    bool inside = true;
-    for (int axis = 0; axis < 3; ++axis)
-      inside &= origin[axis] + windows.low[axis] >= 0 &&
-                origin[axis] + windows.high[axis] < windows.op.size[axis];
-    return inside;
-  }
-
-  bool meets(const Windows& windows, const int64_t* tap) const {
-    bool inside = true;
-    for (int axis = 0; axis < 3; ++axis)
-      inside &= uint64_t(origin[axis] + tap[axis]) < uint64_t(windows.op.size[axis]);
-    return inside;
-  }
 };
 
 // The numbers from `begin` to `end` of a window, tap by tap, or those next to each other as one.
@@ -127,24 +58,50 @@ INLINE void copy(const T* from, const T* end, int64_t count, float* to) {
   if (count > 0) store(to, from + LANES <= end ? load(from) : load(from, count));
 }
 
-// One row of columns; up to LANES - 1 numbers behind it are written as well.
+// `rows` times the same, each VECTORS long.
+template <int64_t VECTORS, typename T>
+INLINE void copy_rows(int64_t rows, const T* from, int64_t from_step, float* to, int64_t to_step) {
+  for (; rows > 0; --rows, from += from_step, to += to_step)
+    for (int64_t i = 0; i < VECTORS * LANES; i += LANES) store(to + i, load(from + i));
+}
+
 template <typename T>
-INLINE void lay_out(const Windows& windows, const Pieces& pieces, const Place& place, const T* x,
-                    int64_t group, float* to) {
+INLINE void copy_rows(int64_t rows, const T* from, int64_t from_step, const T* end, int64_t count,
+                      float* to, int64_t to_step) {
+  const bool spare = from + (rows - 1) * from_step + round_up(count) <= end;
+  if (spare && count <= LANES) return copy_rows<1>(rows, from, from_step, to, to_step);
+  if (spare && count <= 2 * LANES) return copy_rows<2>(rows, from, from_step, to, to_step);
+  if (spare && count <= 3 * LANES) return copy_rows<3>(rows, from, from_step, to, to_step);
+  for (; rows > 0; --rows, from += from_step, to += to_step) copy(from, end, count, to);
+}
+
+// Rows of columns, `step` apart; behind each up to LANES - 1 numbers more are written, which is why
+// a piece is copied after those before it.
+template <typename T>
+void lay_out(const Windows& windows, const Pieces& pieces, Place& place, int64_t rows, const T* x,
+             int64_t group, float* to, int64_t step) {
+  const Im2col& op = windows.op;
   const int64_t picture = windows.pixels * windows.all_channels;
-  const T* end = x + windows.op.pictures * picture;
-  const T* origin = x + place.n * picture + windows.pixel(place.origin) * windows.all_channels +
-                    group * windows.op.channels;
-  if (place.is_inside(windows)) {
-    for (const Piece& piece : pieces.runs)
-      copy(origin + piece.from, end, piece.count, to + piece.to);
-    return;
-  }
-  for (const Piece& piece : pieces.taps)
-    if (place.meets(windows, piece.tap))
-      copy(origin + piece.from, end, piece.count, to + piece.to);
+  const T* end = x + op.pictures * picture;
+  while (rows > 0) {
+    const T* origin = x + place.n * picture + windows.pixel(place.origin) * windows.all_channels +
+                      group * op.channels;
+    const int64_t inside = std::min(rows, place.inside(windows));
+    if (inside)
+      for (const Piece& piece : pieces.runs)
+        copy_rows(inside, origin + piece.from, op.stride[2] * windows.all_channels, end,
+                  piece.count, to + piece.to, step);
     else
-      for (int64_t i = 0; i < piece.count; i += LANES) store(to + piece.to + i, Floats{});
+      for (const Piece& piece : pieces.taps)
+        if (place.meets(windows, piece.tap))
+          copy(origin + piece.from, end, piece.count, to + piece.to);
+        else
+          for (int64_t i = 0; i < piece.count; i += LANES) store(to + piece.to + i, Floats{});
+    const int64_t done = std::max<int64_t>(1, inside);
+    place.skip(op, done);
+    rows -= done;
+    to += done * step;
+  }
 }
 
 // Sums of a block to where they belong in y.
@@ -170,7 +127,8 @@ void block(const Windows& windows, const T* x, const float* w, const float* bias
   const int64_t rows = std::min(op.rows, op.pictures * windows.positions - begin);
   const int64_t count = std::min(op.width, op.count - first);
   const int64_t kernel = group * op.kernels + op.origin + first, step = op.groups * op.kernels;
-  float* sums = columns + op.rows * op.depth + LANES;
+  const int64_t apart = op.depth + LANES;  // from a row of columns to the next
+  float* sums = columns + op.rows * apart;
   float* out = y32 ? y32 + begin * step + kernel : sums;
   const int64_t out_step = y32 ? step : op.width;
   w += (group * panels(op.count) * COLUMNS + first) * depth;
@@ -178,10 +136,9 @@ void block(const Windows& windows, const T* x, const float* w, const float* bias
     const int64_t deep = std::min(op.depth, depth - d);
     const Pieces pieces(windows, d, d + deep);
     Place place(windows, begin);
-    for (int64_t row = 0; row < rows; ++row, place.next(op))
-      lay_out(windows, pieces, place, x, group, columns + row * deep);
+    lay_out(windows, pieces, place, rows, x, group, columns, apart);
     for (int64_t k = 0; k < count; k += COLUMNS)
-      product_panel(rows, deep, columns, deep, w + k * depth + d * COLUMNS, out + k, out_step,
+      product_panel(rows, deep, columns, apart, w + k * depth + d * COLUMNS, out + k, out_step,
                     count - k, d > 0, bias && !d ? bias + kernel + k : nullptr);
   }
   if (!y32) put(windows, Place(windows, begin), sums, rows, kernel, count, y);
@@ -229,19 +186,23 @@ void gradient_block(const Windows& windows, const T* x, const float* dy, float* 
                     float* buffer) {
   const Im2col& op = windows.op;
   const int64_t depth = op.taps * op.channels, numbers = std::min(op.width, depth - number);
-  const int64_t tiles = (op.kernels + ROWS - 1) / ROWS, last = std::min(kernel + op.count, op.kernels);
+  const int64_t tiles = (op.kernels + ROWS - 1) / ROWS;
+  const int64_t last = std::min(kernel + op.count, op.kernels);
   const Pieces pieces(windows, number, number + numbers);
-  float* line = buffer + op.depth * op.width;
+  const int64_t apart = op.width + LANES;
+  float* lines = buffer + op.depth * op.width;
   Place place(windows, begin);
   for (int64_t done = 0; done < positions; done += op.depth) {
     const int64_t rows = std::min(op.depth, positions - done);
-    for (int64_t row = 0; row < rows; ++row, place.next(op)) {
-      lay_out(windows, pieces, place, x, group, line);
-      for (int64_t d = 0; d < numbers; d += COLUMNS) {
-        float* to = buffer + d * op.depth + row * COLUMNS;
-        store(to, load(line + d));
-        store(to + LANES, load(line + d + LANES));
-      }
+    for (int64_t row = 0; row < rows; row += LINES) {
+      const int64_t count = std::min(LINES, rows - row);
+      lay_out(windows, pieces, place, count, x, group, lines, apart);
+      for (int64_t d = 0; d < numbers; d += COLUMNS)
+        for (int64_t i = 0; i < count; ++i) {
+          float* to = buffer + d * op.depth + (row + i) * COLUMNS;
+          store(to, load(lines + i * apart + d));
+          store(to + LANES, load(lines + i * apart + d + LANES));
+        }
     }
     const float* factors = dy + (done * op.groups + group * op.depth) * tiles * ROWS;
     for (int64_t some = kernel; some < last; some += STAY)

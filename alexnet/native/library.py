@@ -37,6 +37,8 @@ KERNELS = {
     "im2col": 7,
     "im2col_pack": 4,
     "im2col_weights": 7,
+    "depthwise": 6,
+    "depthwise_weights": 6,
     "winograd": 6,
     "winograd_weights": 5,
 }
@@ -99,7 +101,7 @@ class Winograd(ctypes.Structure):
 
 
 class Im2col(ctypes.Structure):
-    """`struct Im2col` of im2col.cpp."""
+    """`struct Im2col` of im2col.h."""
 
     _fields_ = (
         ("pictures", ctypes.c_int64),

@@ -1,6 +1,7 @@
 """Convolution by columns and one matrix product, against the definition in numpy float64."""
 
 import math
+from collections.abc import Callable
 from typing import TypedDict
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from alexnet.allocations import held
 from alexnet.convolution.convolve import convolve
 from alexnet.convolution.im2col import IM2COL, plan
 from alexnet.convolution.problem import (
@@ -20,6 +22,7 @@ from alexnet.convolution.problem import (
     Sizes,
     describe,
 )
+from alexnet.native import im2col, im2col_plan, library
 from tests.oracles import convolution as oracle
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
@@ -125,6 +128,47 @@ def test_gradients_agree_with_finite_differences(axes: int) -> None:
     assert torch.autograd.gradgradcheck(run, (x, w, bias), fast_mode=True)
 
 
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "library", lambda: None)
+
+
+@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("workspace", [5000, WORKSPACE])
+def test_machines_without_kernels_give_the_same(dtype: torch.dtype, workspace: int) -> None:
+    x, w = draw(3, 6, 9, 8, dtype=dtype), draw(8, 3, 3, 2, dtype=dtype, seed=1)
+    problem = describe(x, w, stride=(1, 2), padding=1, dilation=(2, 1), groups=2)
+    check(x, w, problem, workspace=workspace)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("workspace", [100_000, WORKSPACE])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_no_more_is_held_than_the_cost_says(
+    direction: Direction,
+    dtype: torch.dtype,
+    workspace: int,
+    kernels: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not kernels:
+        monkeypatch.setattr(library, "library", lambda: None)
+    problem = problem_of(batch=20, dtype=dtype)
+    x, w, dy = draw(*problem.x_shape), draw(*problem.w_shape), draw(*problem.y_shape)
+    x, w, dy = (each.to(dtype) for each in (x, w, dy))
+    run: dict[Direction, Callable[[], Tensor]] = {
+        "forward": lambda: IM2COL.forward(x, w, None, problem, workspace),
+        "input_gradient": lambda: IM2COL.input_gradient(dy, w, problem, workspace),
+        "weight_gradient": lambda: IM2COL.weight_gradient(x, dy, problem, workspace),
+    }
+    most = IM2COL.cost(direction, problem, workspace).workspace
+    assert 0 < held(run[direction]).workspace <= most
+    if not im2col.serves(x.device, dtype):  # compiled blocks have a least size
+        assert most <= workspace
+
+
 def problem_of(*, batch: int = 4, dtype: torch.dtype = torch.float64) -> Problem:
     x, w = draw(batch, 6, 10, 9, dtype=dtype), draw(8, 6, 3, 3, dtype=dtype)
     return describe(x, w, stride=1, padding=1, dilation=1, groups=1)
@@ -155,6 +199,16 @@ def test_the_input_gradient_of_halves_holds_wide_sums_of_a_blocks_pictures() -> 
     forward = plan("forward", problem, 10**9).workspace
     assert plan("input_gradient", problem, 10**9).workspace == forward + 4 * inputs
     assert plan("weight_gradient", problem, 10**9).workspace == forward
+
+
+def test_compiled_columns_do_not_go_to_memory() -> None:
+    problem = problem_of(dtype=torch.bfloat16)
+    cost = IM2COL.cost("input_gradient", problem, 10**9)
+    # Each input meets all nine taps, some of them with outputs that do not exist.
+    assert cost.multiplications == cost.additions == 4 * 90 * 54 * 8
+    tensors = 4 * 6 * 90 + 8 * 54 + 4 * 8 * 90
+    assert cost.bytes == 2 * tensors + 2 * 4 * 8 * 54
+    assert cost.workspace == im2col_plan.plan("input_gradient", problem, 10**9).workspace
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
