@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.convolution.algorithms import find
-from alexnet.convolution.choices import Choice, alone, place, recall, record
+from alexnet.convolution.choices import Choice, alone, recall, record
 from alexnet.convolution.choices import forget as forget_all
 from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Way, wide
 from alexnet.measure import Rounds, in_turn, stopwatch
@@ -47,7 +47,9 @@ SLOW_SECONDS = 0.25
 REPEATS, SLOW_REPEATS = 7, 3
 TURN_SECONDS = 0.005
 
-_taken: dict[tuple[object, ...], set[str]] = {}  # of this process, by direction and problem
+# Of this process: what was taken by threads, direction and way; and what `all_native` affirmed.
+_taken: dict[tuple[int, Direction, Way], set[str]] = {}
+_settled: set[tuple[object, ...]] = set()
 
 
 def chosen(direction: Direction, a: Tensor, b: Tensor, way: Way) -> Algorithm:
@@ -60,7 +62,7 @@ def chosen(direction: Direction, a: Tensor, b: Tensor, way: Way) -> Algorithm:
     """
     if way.algorithm == "auto":
         name = _quickest(direction, a, b, way) if is_ordinary(a, b) else "native"
-        _taken.setdefault(_gradient_key(direction, way), set()).add(name)
+        _taken.setdefault((torch.get_num_threads(), direction, way), set()).add(name)
         return find(name)
     algorithm = find(way.algorithm)
     if reason := algorithm.refusal(way.problem):
@@ -86,15 +88,23 @@ def all_native(
     Then torch's own layer does the same without our detours. What tensors the gradients will see
     is not known yet: those that they were last asked for decide.
     """
+    threads = torch.get_num_threads()
+    key = first, way, _layout(a), _layout(b), threads, gradients
+    if key in _settled:  # small layers take some ten microseconds: so must we not
+        return True
     choice = remembered(first, a, b, way)
     if choice is None or choice.algorithm != "native":
         return False
-    return all(_taken.get(_gradient_key(each, way)) == {"native"} for each in gradients)
+    if any(_taken.get((threads, each, way)) != {"native"} for each in gradients):
+        return False
+    _settled.add(key)
+    return True
 
 
 def forget() -> None:
     """Forget all that was measured, of other machines too; `choices.choices` shows it."""
     _taken.clear()
+    _settled.clear()
     forget_all()
 
 
@@ -192,10 +202,6 @@ def _candidates(direction: Direction, way: Way) -> list[Algorithm]:
     return [
         find(name) for name in sorted(work, key=work.__getitem__) if work[name] <= HOPELESS * least
     ]
-
-
-def _gradient_key(direction: Direction, way: Way) -> tuple[object, ...]:
-    return place(), torch.get_num_threads(), direction, way.problem, way.workspace
 
 
 def _layout(tensor: Tensor) -> str:

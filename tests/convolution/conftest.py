@@ -9,12 +9,14 @@ import pytest
 from torch import Tensor
 
 from alexnet.convolution.algorithms import ALGORITHMS
+from alexnet.convolution.choose import forget
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test find nothing remembered."""
     monkeypatch.setenv("ALEXNET_CACHE", str(tmp_path / "own"))
+    forget()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ CHEAP = Cost(multiplications=10, additions=10, bytes=10, workspace=0)
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ALEXNET_CACHE", str(tmp_path / "own"))
+    forget()
     return tmp_path / "own" / "convolution.json"
 
 

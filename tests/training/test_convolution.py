@@ -26,6 +26,7 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 @pytest.fixture
 def recipe(pictures: MakePictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("ALEXNET_CACHE", str(tmp_path / "own"))
+    choose.forget()
     monkeypatch.setattr(choose, "TURN_SECONDS", 1e-9)
     return replace(tiny_recipe(pictures(per_class=10)), epochs=3)
 
