@@ -75,6 +75,11 @@ def swap(net: nn.Module, algorithm: str, *, workspace: int = WORKSPACE) -> tuple
     )
 
 
+def kind_of(layer: nn.Module) -> type[nn.Module]:
+    """Return the class of a layer, torch's own for one that was swapped."""
+    return BACK.get(type(layer), type(layer))
+
+
 def _swap(layer: nn.modules.conv._ConvNd, how: Arithmetic) -> tuple[str, str]:
     """Swap one layer and return what it computes by, and why it is native."""
     if type(layer) in BACK:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from alexnet.convolution.swap import kind_of
 from alexnet.inspection.reach import Reach
 from alexnet.layers.dropout import Dropout
 from alexnet.layers.inner_product import InnerProduct
@@ -107,7 +108,7 @@ class Ledger:
         self._counted |= {id(p) for p in parameters}
         count = sum(p.numel() for p in parameters)
         products = multiply_adds(layer, inputs, outputs)
-        operation = TYPES.get(type(layer), kind or type(layer).__name__)
+        operation = TYPES.get(kind_of(layer), kind or type(layer).__name__)
         y = outputs[0]
         self.rows.append(
             LayerFigures(

@@ -105,21 +105,13 @@ def test_fused_steps_do_not_take_over_what_is_swapped() -> None:
     assert all(getattr(net, f"conv{number}") in steps for number in range(1, 6))
 
 
-def figures(net: Chain, x: Tensor) -> list[tuple[object, ...]]:
-    """Return what is counted of each layer."""
-    return [
-        (each.name, each.output, each.parameters, each.multiply_adds, each.receptive_field)
-        for each in layer_figures(net, x)
-    ]
-
-
 @pytest.mark.parametrize("name", SIZES)
 def test_summaries_of_swapped_nets_are_those_of_the_nets(name: str) -> None:
     net, x = named(name)
     net, x = net.to("meta"), x[:1].to("meta")
-    wanted = figures(net, x)
+    wanted = layer_figures(net, x)
     swap(net, "im2col")
-    assert figures(net, x) == wanted
+    assert layer_figures(net, x) == wanted
 
 
 @pytest.mark.parametrize("name", SIZES)
