@@ -101,7 +101,7 @@ class Recipe:
     convolution: str = "native"
     """What convolutions are computed by: native (torch's own), auto (measures each once and takes
     the quickest), direct, im2col, fft, winograd, or winograd-M for tiles of M outputs a side. All
-    but native need a CPU."""
+    but native need a CPU. auto repeats a run bit for bit where its choices are remembered."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the net runs."""
     seed: int = 0
