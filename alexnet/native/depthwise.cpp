@@ -15,32 +15,39 @@ namespace {
 
 constexpr int64_t NEIGHBOURS = 6;  // outputs of a tile, by two vectors of channels
 
+// The first `count` numbers of two vectors; WHOLE where these are all.
+template <bool WHOLE, typename T>
+INLINE void load_two(const T* from, int64_t count, Floats* two) {
+  two[0] = WHOLE ? load(from) : load(from, count);
+  two[1] = Floats{};
+  if (WHOLE || count > LANES) two[1] = load(from + LANES, WHOLE ? LANES : count - LANES);
+}
+
 // COUNT neighbouring outputs, whose windows are inside of x but where `place` is asked.
-template <int64_t COUNT, typename T>
+template <int64_t COUNT, bool WHOLE, typename T>
 INLINE void tile(const Windows& windows, const Place& place, bool inside, const T* origin,
                  const float* w, const float* bias, T* y, int64_t y_step, int64_t count) {
   const Im2col& op = windows.op;
-  const int64_t x_step = op.stride[2] * op.groups, rest = count - LANES;
+  const int64_t x_step = op.stride[2] * op.groups;
   Floats sum[COUNT][2] = {};
   if (bias) {
-    const Floats low = load(bias, count), high = rest > 0 ? load(bias + LANES, rest) : Floats{};
-    for (int64_t i = 0; i < COUNT; ++i) sum[i][0] = low, sum[i][1] = high;
+    load_two<WHOLE>(bias, count, sum[0]);
+    for (int64_t i = 1; i < COUNT; ++i) sum[i][0] = sum[0][0], sum[i][1] = sum[0][1];
   }
-  for (int64_t tap = 0; tap < op.taps; ++tap) {
+  for (int64_t tap = 0; tap < op.taps; ++tap, w += op.groups) {
     const int64_t* at = windows.taps + 3 * tap;
     if (!inside && !place.meets(windows, at)) continue;
     const T* from = origin + windows.pixel(at) * op.groups;
-    const float* factor = w + tap * op.groups;
-    const Floats low = load(factor, count);
-    const Floats high = rest > 0 ? load(factor + LANES, rest) : Floats{};
-    for (int64_t i = 0; i < COUNT; ++i, from += x_step) {
-      sum[i][0] += load(from, count) * low;
-      if (rest > 0) sum[i][1] += load(from + LANES, rest) * high;
+    Floats factor[2], x[2];
+    load_two<WHOLE>(w, count, factor);
+    for (int64_t i = 0; i < COUNT; ++i) {
+      load_two<WHOLE>(from + i * x_step, count, x);
+      for (int half = 0; half < 2; ++half) sum[i][half] += x[half] * factor[half];
     }
   }
   for (int64_t i = 0; i < COUNT; ++i) {
-    store(y + i * y_step, sum[i][0], count);
-    if (rest > 0) store(y + i * y_step + LANES, sum[i][1], rest);
+    store(y + i * y_step, sum[i][0], WHOLE ? LANES : count);
+    if (WHOLE || count > LANES) store(y + i * y_step + LANES, sum[i][1], count - LANES);
   }
 }
 
@@ -62,10 +69,14 @@ void positions(const Windows& windows, const T* x, const float* w, const float* 
     for (int64_t c = 0; c < op.groups; c += 2 * LANES) {
       const float* start = bias ? bias + c : nullptr;
       const int64_t count = std::min<int64_t>(2 * LANES, op.groups - c);
-      if (whole)
-        tile<NEIGHBOURS>(windows, place, true, from + c, w + c, start, to + c, y_step, count);
+      if (whole && count == 2 * LANES)
+        tile<NEIGHBOURS, true>(windows, place, true, from + c, w + c, start, to + c, y_step, count);
+      else if (count == 2 * LANES)
+        tile<1, true>(windows, place, inside > 0, from + c, w + c, start, to + c, y_step, count);
       else
-        tile<1>(windows, place, inside > 0, from + c, w + c, start, to + c, y_step, count);
+        for (int64_t i = 0; i < (whole ? NEIGHBOURS : 1); ++i)
+          tile<1, false>(windows, place, inside > 0, from + c + i * op.stride[2] * op.groups,
+                         w + c, start, to + c + i * y_step, y_step, count);
     }
     const int64_t done = whole ? NEIGHBOURS : 1;
     place.skip(op, done);

@@ -215,8 +215,8 @@ void gradient_block(const Windows& windows, const T* x, const float* dy, float* 
   }
 }
 
-// dw (K, taps, C / groups) is zero before. A block is `depth` positions, `width` numbers of a window
-// and `count` kernels; `gradients` has room for `rows` positions of dy.
+// dw (K, taps, C / groups) is zero before. A block is `depth` positions, `width` numbers of a
+// window and `count` kernels; `gradients` has room for `rows` positions of dy.
 template <typename T>
 void weights(const Im2col& op, const T* x, const int64_t* taps, const T* dy, float* dw,
              float* gradients, float* buffers) {

@@ -10,12 +10,15 @@ import ctypes
 import itertools
 import math
 import operator
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from alexnet.native import library
 from alexnet.native.im2col_plan import (
+    KNOWN,
     SLACK,
     TILE,
     Blocks,
@@ -23,9 +26,8 @@ from alexnet.native.im2col_plan import (
     Meeting,
     Sizes,
     Task,
-    forward_task,
-    input_gradient_task,
     plan,
+    task_of,
 )
 
 
@@ -40,9 +42,10 @@ def forward(x: Tensor, w: Tensor, *, bias: Tensor | None, layer: Layer, workspac
     Shapes:  x (N, C, ...), w (K, C / groups, ...), bias (K) -> (N, K, ...), in x's layout and type;
              sums are float32.
     """
-    task = forward_task(layer)
+    task = task_of("forward", layer)
     apart = w.unflatten(0, (task.groups, task.kernels))
-    return _convolve(x, apart, bias, task=task, blocks=plan("forward", layer, workspace))
+    sums = _sums("forward", layer, _steps(w, task))
+    return _convolve(x, apart, bias, sums=sums, task=task, blocks=plan("forward", layer, workspace))
 
 
 def input_gradient(dy: Tensor, w: Tensor, *, layer: Layer, workspace: int) -> Tensor:
@@ -52,10 +55,11 @@ def input_gradient(dy: Tensor, w: Tensor, *, layer: Layer, workspace: int) -> Te
 
     Shapes:  dy (N, K, ...), w (K, C / groups, ...) -> (N, C, ...), in dy's layout and type.
     """
-    task = input_gradient_task(layer)
+    task = task_of("input_gradient", layer)
     turned = w.unflatten(0, (task.groups, task.channels)).transpose(1, 2)
+    sums = _sums("input_gradient", layer, _steps(w, task))
     blocks = plan("input_gradient", layer, workspace)
-    return _convolve(dy, turned, None, task=task, blocks=blocks)
+    return _convolve(dy, turned, None, sums=sums, task=task, blocks=blocks)
 
 
 def weight_gradient(x: Tensor, dy: Tensor, *, layer: Layer, workspace: int) -> Tensor:
@@ -63,9 +67,8 @@ def weight_gradient(x: Tensor, dy: Tensor, *, layer: Layer, workspace: int) -> T
 
     Shapes:  x (N, C, ...), dy (N, K, ...) -> (K, C / groups, ...), in x's type.
     """
-    task, blocks = forward_task(layer), plan("weight_gradient", layer, workspace)
-    (grid,) = task.grids
-    taps, _ = _taps(grid)
+    task, blocks = task_of("weight_gradient", layer), plan("weight_gradient", layer, workspace)
+    ((grid, taps, _),) = _sums("weight_gradient", layer, (0, 0, 0))
     buffers = torch.empty(blocks.threads * blocks.buffer + SLACK)
     if task.is_depthwise:
         dw = torch.zeros((*layer.kernel, task.channels, layer.kernels))
@@ -87,15 +90,42 @@ def weight_gradient(x: Tensor, dy: Tensor, *, layer: Layer, workspace: int) -> T
     return dw.movedim(-1, 1).to(x.dtype)
 
 
-def _taps(grid: tuple[Meeting, ...]) -> tuple[Tensor, list[Sizes]]:
-    """Return where each tap meets x, and which tap that is along each axis."""
-    every = list(itertools.product(*(meeting.taps for meeting in grid)))
-    return torch.tensor([[at for at, _ in tap] for tap in every]), [
-        tuple(number for _, number in tap) for tap in every
-    ]
+class _Sum(NamedTuple):
+    """Outputs that are one product, and where each of their taps meets x and lies in w."""
+
+    grid: tuple[Meeting, ...]
+    taps: Tensor
+    offsets: Tensor
 
 
-def _convolve(x: Tensor, w: Tensor, bias: Tensor | None, *, task: Task, blocks: Blocks) -> Tensor:
+@lru_cache(maxsize=KNOWN)
+def _sums(direction: str, layer: Layer, steps: Sizes) -> tuple[_Sum, ...]:
+    """Return them, without those that no tap meets; `steps` are those of w along its axes."""
+    found = []
+    for grid in task_of(direction, layer).grids:
+        if taps := list(itertools.product(*(meeting.taps for meeting in grid))):
+            places = torch.tensor([[at for at, _ in tap] for tap in taps])
+            numbers = ([number for _, number in tap] for tap in taps)
+            offsets = [sum(map(operator.mul, number, steps)) for number in numbers]
+            found.append(_Sum(grid, places, torch.tensor(offsets)))
+    return tuple(found)
+
+
+def _steps(w: Tensor, task: Task) -> Sizes:
+    """Return the steps of w from tap to tap; kernels of single channels are taken as dense."""
+    strides = w[0, 0].contiguous().stride() if task.is_depthwise else w.stride()[2:]
+    return (*[0] * (3 - len(strides)), *strides)
+
+
+def _convolve(
+    x: Tensor,
+    w: Tensor,
+    bias: Tensor | None,
+    *,
+    sums: tuple[_Sum, ...],
+    task: Task,
+    blocks: Blocks,
+) -> Tensor:
     """Return y of x and w (groups, kernels, channels, ...)."""
     shape = (task.batch, task.groups * task.kernels, *task.out[3 - (x.dim() - 2) :])
     in_place = _is_last(x)
@@ -103,24 +133,23 @@ def _convolve(x: Tensor, w: Tensor, bias: Tensor | None, *, task: Task, blocks: 
         y = x.new_empty((shape[0], *shape[2:], shape[1])).movedim(-1, 1)
     else:
         y = x.new_empty(shape)
-    grids = [(grid, *_taps(grid)) for grid in task.grids if all(meeting.taps for meeting in grid)]
-    if len(grids) < len(task.grids):
+    if len(sums) < len(task.grids):
         y.zero_()
     bias = None if bias is None else bias.float().contiguous()
-    deepest = max((len(taps) for _, taps, _ in grids), default=0) * task.channels
+    deepest = max((len(taps) for _, taps, _ in sums), default=0) * task.channels
     packed = torch.empty(0 if task.is_depthwise else task.groups * deepest * blocks.kernels)
     buffers = torch.empty(blocks.threads * blocks.buffer + SLACK)
     count = max(1, task.batch) if in_place and _is_last(y) else blocks.pictures
     for first in range(0, task.batch, count):
         some, to = _last(x[first : first + count]), _last(y[first : first + count])
-        for grid, taps, numbers in grids:
+        for grid, taps, offsets in sums:
             for kernel in range(0, task.kernels, blocks.kernels):
                 described = _described(task, grid, blocks, pictures=len(some), first=kernel)
                 if task.is_depthwise:
-                    factors = _factors(w, numbers)
+                    factors = _factors(w, offsets)
                     library.run("depthwise", described, some, taps, factors, bias, to, form=x.dtype)
                     continue
-                _pack(w, numbers, packed, task=task, first=kernel, count=blocks.kernels)
+                _pack(w, offsets, packed, task=task, first=kernel, count=blocks.kernels)
                 library.run(
                     "im2col", described, some, taps, packed, bias, to, buffers, form=x.dtype
                 )
@@ -130,26 +159,19 @@ def _convolve(x: Tensor, w: Tensor, bias: Tensor | None, *, task: Task, blocks: 
     return y
 
 
-def _offsets(w: Tensor, numbers: list[Sizes]) -> Tensor:
-    """Return where each tap lies in the memory of w."""
-    steps = (*[0] * (6 - w.dim()), *w.stride()[3:])
-    return torch.tensor([sum(map(operator.mul, tap, steps)) for tap in numbers])
-
-
-def _factors(w: Tensor, numbers: list[Sizes]) -> Tensor:
+def _factors(w: Tensor, offsets: Tensor) -> Tensor:
     """Return these taps of the kernels of single channels, (taps, C)."""
-    w = w.contiguous()
-    return w.flatten(1)[:, _offsets(w, numbers)].float().T.contiguous()
+    return w.flatten(1)[:, offsets].float().T.contiguous()
 
 
 def _pack(
-    w: Tensor, numbers: list[Sizes], packed: Tensor, *, task: Task, first: int, count: int
+    w: Tensor, offsets: Tensor, packed: Tensor, *, task: Task, first: int, count: int
 ) -> None:
     """Lay out some kernels in panels, with these taps."""
     count = min(count, task.kernels - first)
-    sizes = (task.groups, task.channels, first, count, len(numbers), *w.stride()[:3])
+    sizes = (task.groups, task.channels, first, count, len(offsets), *w.stride()[:3])
     described = library.Im2colWeights(*sizes)
-    library.run("im2col_pack", described, w, _offsets(w, numbers), packed, form=w.dtype)
+    library.run("im2col_pack", described, w, offsets, packed, form=w.dtype)
 
 
 def _described(

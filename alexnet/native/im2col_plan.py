@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
@@ -31,6 +32,8 @@ SLACK = 64
 """Numbers behind a buffer that whole vectors may still touch, at least."""
 TASKS = 4
 """Blocks for each thread, at least, where blocks are small enough."""
+KNOWN = 1024
+"""Layers whose plans are kept, since to make one takes as long as to do a small layer."""
 
 
 class Layer(Protocol):
@@ -58,6 +61,7 @@ class Layer(Protocol):
     def output(self) -> Sizes: ...
     @property
     def dtype(self) -> torch.dtype: ...
+    def __hash__(self) -> int: ...
 
 
 class Meeting(NamedTuple):
@@ -116,16 +120,21 @@ def plan(direction: str, layer: Layer, workspace: int) -> Blocks:
     done at a time x and y channels last, which are there already if the tensors are: then all
     pictures are done at once.
     """
-    task = input_gradient_task(layer) if direction == "input_gradient" else forward_task(layer)
+    return _plan(direction, layer, workspace, torch.get_num_threads())
+
+
+@lru_cache(maxsize=KNOWN)
+def _plan(direction: str, layer: Layer, workspace: int, threads: int) -> Blocks:
+    task = task_of(direction, layer)
     if task.is_depthwise:
-        return _plan_depthwise(direction, task, workspace)
+        return _plan_depthwise(direction, task, workspace, threads)
     if direction == "weight_gradient":
-        return _plan_weights(task, workspace)
+        return _plan_weights(task, workspace, threads)
     deepest = max(math.prod(len(meeting.taps) for meeting in grid) for grid in task.grids)
     longest = max(math.prod(meeting.outputs for meeting in grid) for grid in task.grids)
     window, positions = deepest * task.channels, task.batch * longest
     depth, width = _even(window, DEPTH, 1), min(WIDTH, _up(task.kernels, PANEL))
-    rows, threads = _even(positions, ROWS, TILE), torch.get_num_threads()
+    rows = _even(positions, ROWS, TILE)
 
     def tasks() -> int:
         return task.groups * -(-positions // rows) * -(-task.kernels // width)
@@ -148,16 +157,15 @@ def plan(direction: str, layer: Layer, workspace: int) -> Blocks:
 
 def multiplications(direction: str, layer: Layer) -> int:
     """Return how many are done, those with the padding's zeros included."""
-    gradient = direction == "input_gradient"
-    task = input_gradient_task(layer) if gradient else forward_task(layer)
+    task = task_of(direction, layer)
     meetings = sum(math.prod(m.outputs * len(m.taps) for m in grid) for grid in task.grids)
     return task.batch * task.groups * task.channels * task.kernels * meetings
 
 
-def _plan_weights(task: Task, workspace: int) -> Blocks:
+def _plan_weights(task: Task, workspace: int, threads: int) -> Blocks:
     (grid,) = task.grids
     window = math.prod(len(meeting.taps) for meeting in grid) * task.channels
-    width, threads = min(NUMBERS, _up(window, PANEL)), torch.get_num_threads()
+    width = min(NUMBERS, _up(window, PANEL))
     buffer = DEPTH * width + LINES * (width + OVER) + SLACK
     windows = task.groups * -(-window // width)
     splits = min(-(-TASKS * threads // windows), -(-task.kernels // TILE)) if threads > 1 else 1
@@ -173,13 +181,13 @@ def _plan_weights(task: Task, workspace: int) -> Blocks:
     return Blocks(pictures, kernels, rows, DEPTH, width, threads, buffer, held)
 
 
-def _plan_depthwise(direction: str, task: Task, workspace: int) -> Blocks:
+def _plan_depthwise(direction: str, task: Task, workspace: int, threads: int) -> Blocks:
     """Return blocks of positions. Of w there are up to three copies while its taps are sorted."""
     window = sum(math.prod(len(meeting.taps) for meeting in grid) for grid in task.grids)
     positions = task.batch * max(math.prod(m.outputs for m in grid) for grid in task.grids)
     gradient = direction == "weight_gradient"
     most = max(1, NUMBERS * LINES // task.groups) if gradient else ROWS
-    threads = max(1, min(torch.get_num_threads(), -(-positions // most)))
+    threads = max(1, min(threads, -(-positions // most)))
     buffer, picture = window * task.groups if gradient else 0, _picture(task)
     fixed = 4 * (3 * task.groups * window + threads * buffer + SLACK) + _tables(task)
     pictures = max(1, min(task.batch, (workspace - fixed) // picture))
@@ -209,8 +217,14 @@ def _even(count: int, most: int, unit: int) -> int:
     return max(unit, min(_up(-(-count // blocks), unit), _up(most, unit)))
 
 
+@lru_cache(maxsize=KNOWN)
+def task_of(direction: str, layer: Layer) -> Task:
+    """Return what a direction sums; the gradient of weights has the forward direction's windows."""
+    return input_gradient_task(layer) if direction == "input_gradient" else forward_task(layer)
+
+
 def forward_task(layer: Layer) -> Task:
-    """Return the convolution itself, whose gradient of weights has the same windows."""
+    """Return the convolution itself."""
     every = zip(layer.kernel, layer.stride, layer.padding, layer.dilation, strict=True)
     grid = [
         Meeting(0, 1, count, stride, [(dilation * tap - before, tap) for tap in range(taps)])

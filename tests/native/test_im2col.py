@@ -68,7 +68,7 @@ def check(x: Tensor, w: Tensor, problem: Problem, *, workspace: int = WORKSPACE)
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("channels", "kernels", "size", "stride", "padding", "groups"),
+    "layer",  # channels, kernels, size, stride, padding, groups
     [
         (3, 20, 11, 4, 0, 1),  # the first layer of the net
         (12, 34, 5, 1, 2, 2),
@@ -84,15 +84,9 @@ def check(x: Tensor, w: Tensor, problem: Problem, *, workspace: int = WORKSPACE)
 @pytest.mark.parametrize("is_last", [True, False])
 @pytest.mark.usefixtures("kernels")
 def test_layers_like_those_of_the_nets(
-    channels: int,
-    kernels: int,
-    size: int,
-    stride: int,
-    padding: int,
-    groups: int,
-    is_last: bool,
-    dtype: torch.dtype,
+    layer: tuple[int, int, int, int, int, int], is_last: bool, dtype: torch.dtype
 ) -> None:
+    channels, kernels, size, stride, padding, groups = layer
     x = draw(3, channels, 15, 13, dtype=dtype)
     w = draw(kernels, channels // groups, size, size, dtype=dtype, seed=1)
     problem = describe(x, w, stride=stride, padding=padding, dilation=1, groups=groups)

@@ -3,13 +3,14 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from alexnet.allocations import held
-from alexnet.convolution.problem import WORKSPACE, Problem, describe
+from alexnet.convolution.problem import WORKSPACE, Problem
 from alexnet.native import im2col
 from alexnet.native.im2col_plan import (
     DEPTH,
@@ -25,22 +26,30 @@ from alexnet.native.im2col_plan import (
 DIRECTIONS = ("forward", "input_gradient", "weight_gradient")
 
 
-def make(
-    *,
-    batch: int = 2,
-    channels: int = 12,
-    kernels: int = 8,
-    size: tuple[int, ...] = (9, 10),
-    kernel: int = 3,
-    stride: int = 1,
-    padding: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    dtype: torch.dtype = torch.float32,
-) -> Problem:
-    x = torch.empty(batch, channels, *size, dtype=dtype)
-    w = torch.empty(kernels, channels // groups, *[kernel] * len(size), dtype=dtype)
-    return describe(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+LAYER = Problem(
+    batch=2,
+    channels=12,
+    kernels=8,
+    size=(9, 10),
+    kernel=(3, 3),
+    stride=(1, 1),
+    padding=((1, 1), (1, 1)),
+    dilation=(1, 1),
+    groups=1,
+    dtype=torch.float32,
+)
+LINE = replace(
+    LAYER,
+    size=(11,),
+    kernel=(3,),
+    stride=(1,),
+    padding=((1, 1),),
+    dilation=(1,),
+)
+
+
+def make(*, batch: int, channels: int, kernels: int, size: tuple[int, int]) -> Problem:
+    return replace(LAYER, batch=batch, channels=channels, kernels=kernels, size=size)
 
 
 def met(axis: Meeting) -> set[tuple[int, int, int]]:
@@ -57,7 +66,7 @@ def met(axis: Meeting) -> set[tuple[int, int, int]]:
 def test_both_directions_join_the_same_inputs_taps_and_outputs(
     stride: int, dilation: int, padding: int
 ) -> None:
-    problem = make(size=(11,), stride=stride, dilation=dilation, padding=padding)
+    problem = replace(LINE, stride=(stride,), dilation=(dilation,), padding=((padding, padding),))
     there = {
         (p, r, stride * p + dilation * r - padding)
         for p, r in itertools.product(range(problem.output[0]), range(3))
@@ -73,14 +82,14 @@ def test_both_directions_join_the_same_inputs_taps_and_outputs(
 
 
 def test_fewer_axes_are_three_of_which_some_have_one_element() -> None:
-    task = forward_task(make(size=(7,)))
+    task = forward_task(replace(LINE, size=(7,)))
     assert task.size == (1, 1, 7)
     assert task.out == (1, 1, 7)
     assert [meeting.outputs for meeting in task.grids[0]] == [1, 1, 7]
 
 
 def test_multiplications_are_those_of_the_definition() -> None:
-    problem = make(stride=2, groups=2)
+    problem = replace(LAYER, stride=(2, 2), groups=2)
     definition = math.prod(problem.y_shape) * math.prod(problem.w_shape[1:])
     assert multiplications("forward", problem) == definition
     assert multiplications("weight_gradient", problem) == definition
@@ -88,7 +97,7 @@ def test_multiplications_are_those_of_the_definition() -> None:
 
 def test_those_of_the_input_gradient_are_of_each_input_with_the_taps_that_meet_it() -> None:
     # Of each two inputs one meets two taps, the other one: (5 * 2 + 4 * 1) * (5 * 2 + 5 * 1).
-    problem = make(size=(9, 10), stride=2, padding=0)
+    problem = replace(LAYER, stride=(2, 2), padding=((0, 0), (0, 0)))
     assert multiplications("input_gradient", problem) == 2 * 12 * 8 * (5 * 2 + 4) * (5 * 2 + 5)
 
 
@@ -114,6 +123,9 @@ def test_a_small_workspace_takes_fewer_pictures_and_kernels(direction: str) -> N
         assert plan(direction, problem, 0).kernels == PANEL
 
 
+SINGLE = replace(make(batch=6, channels=40, kernels=40, size=(24, 24)), groups=40)
+
+
 def run(direction: str, problem: Problem, *, is_last: bool, workspace: int) -> Callable[[], Tensor]:
     def tensor(shape: tuple[int, ...]) -> Tensor:
         made = torch.ones(shape, dtype=problem.dtype)
@@ -135,10 +147,10 @@ def run(direction: str, problem: Problem, *, is_last: bool, workspace: int) -> C
     "problem",
     [
         make(batch=6, channels=48, kernels=64, size=(24, 24)),
-        make(batch=3, channels=24, kernels=36, size=(25, 24), stride=2, groups=3),
-        make(batch=6, channels=40, kernels=40, size=(24, 24), groups=40),
-        make(batch=6, channels=40, kernels=40, size=(24, 24), groups=40, dtype=torch.bfloat16),
-        make(batch=6, channels=32, kernels=40, size=(800,), dtype=torch.bfloat16),
+        replace(make(batch=3, channels=24, kernels=36, size=(25, 24)), stride=(2, 2), groups=3),
+        SINGLE,
+        replace(SINGLE, dtype=torch.bfloat16),
+        replace(LINE, batch=6, channels=32, kernels=40, size=(800,), dtype=torch.bfloat16),
     ],
 )
 def test_no_more_is_held_than_planned(
