@@ -238,13 +238,13 @@ def draw_overlap() -> Figure:
             wrong = each < 2
             at = (left + first + each, top + 1.3)
             page.cell(at, PALE if wrong else colour, alpha=1.0 if wrong else 0.45)
-            page.say((at[0] + 0.5, at[1] + 0.5), "x" if wrong else str(first + each - 2))
+            page.say((at[0] + 0.5, at[1] + 0.5), "-" if wrong else str(first + each - 2))
     page.say((0.4, 8.35), "y", side="left")
     for each in range(12):
         colour = BLUE if each < 6 else ORANGE
         page.cell((left + 2 + each, 7.85), colour, alpha=0.45)
         page.say((left + 2.5 + each, 8.35), str(each))
-    page.say((left, 9.8), "x: wrapped round, thrown away (R - 1 = 2 a tile)", side="left")
+    page.say((left, 9.8), "- wrapped round, thrown away (R - 1 = 2 a tile)", side="left")
     return page.figure
 
 
