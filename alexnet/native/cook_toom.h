@@ -6,10 +6,10 @@
 // The matrices are Toom's and Cook's, made while this is compiled. B^T holds the coefficients of
 // products of (x - point) and G the divisions, which the larger tensors are spared.
 //
-// All points but 0 and infinity come in pairs p and -p. Their rows differ in the sign of each second
-// term, so that a pair costs little more than one row. Of such points these enlarge errors the least
-// of all multiples of 1/8 up to 3, by the expected error of alexnet/convolution/cook_toom.py. With
-// N = 6 that is half of what the points 0, 1, -1, 2, -2 do.
+// All points but 0 and infinity come in pairs p and -p. Their rows differ in the sign of each
+// second term, so that a pair costs little more than one row. Of such points these enlarge errors
+// the least of all multiples of 1/8 up to 3, by the expected error of
+// alexnet/convolution/cook_toom.py. With N = 6 that is half of what 0, 1, -1, 2, -2 do.
 //
 // Source: Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", section 4;
 // Blahut, "Fast algorithms for signal processing", section 5.2.

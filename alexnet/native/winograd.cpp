@@ -114,6 +114,7 @@ void convolve(const Winograd& op, const T* x, const T* w, const float* bias, T* 
   const int64_t blocks = (sizes.tiles + op.block - 1) / op.block;
   const int64_t own = sizes.points * (sizes.v_plane + sizes.m_plane);  // floats of a thread
   float* u = work + op.threads * own;
+  take_large_pages(work, op.threads * own + op.groups * sizes.u_group);
 #pragma omp parallel num_threads(op.threads)
   {
 #pragma omp for collapse(2)

@@ -5,6 +5,10 @@
 
 #include <algorithm>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "cook_toom.h"
 #include "gemm.h"
 
@@ -21,6 +25,17 @@ struct Winograd {
 // Floats from one row of tiles to the next, and from one point to the next: with a power of two
 // between them, all would lie in the same few lines of the nearest cache.
 INLINE int64_t apart(int64_t floats) { return (floats + 31) / 32 * 32 + 16; }
+
+// Asks for memory in large pages before it is written to first. The points of 512 x 512 kernels
+// are on 9,000 small ones, which the system hands out and clears one by one: with 16 pictures of
+// 14 x 14 that took 30 of 105 ms.
+INLINE void take_large_pages([[maybe_unused]] float* from, [[maybe_unused]] int64_t floats) {
+#if defined(__linux__)
+  const uintptr_t page = 4096, begin = (uintptr_t(from) + page - 1) / page * page;
+  const uintptr_t end = uintptr_t(from + floats) / page * page;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
 
 // A square of pixels of one picture, of which some may lie outside.
 struct Square {

@@ -106,6 +106,7 @@ void gradient(const Winograd& op, const T* x, const T* dy, float* dw, float* wor
   float* p = work;
   float* z = p + sizes.points * sizes.p_plane;
   float* v = z + sizes.points * sizes.z_plane;
+  take_large_pages(work, sizes.points * (sizes.p_plane + sizes.z_plane + sizes.v_plane));
   const int64_t in_panels = panels(sizes.channels);
 #pragma omp parallel num_threads(op.threads)
   for (int64_t group = 0; group < op.groups; ++group) {
