@@ -29,6 +29,8 @@ FEW = 16
 """Up to so many channels times kernels a group, matrices are too small for a matrix product."""
 ENOUGH_ROWS = 48
 """Rows of the matrices above which it does not pay to cut kernels and channels into blocks."""
+LARGE = 4 * 2**20
+"""Bytes of a tensor above which the system takes its pages back and hands them out anew."""
 
 BUFFER = 60 * 60
 """Numbers that torch lays out anew at a time, in memory of its own."""
@@ -36,8 +38,9 @@ BUFFER = 60 * 60
 # Nanoseconds on one core of Zen 3, by which plans are compared; only ratios matter.
 MOVED = 2.2  # an element cut out, laid out by frequency, and back
 BUTTERFLY = (0.06, 0.14)  # an element, for each halving of a length: a power of two, or another
+FAULT = 3.5  # more for an element of what is large
 PRODUCT = 0.13  # a complex product within a matrix product, at 60 billion operations a second
-ROWS_TO_READ = 6  # rows whose products take as long as reading the other matrix from memory
+ROWS_TO_READ = 8  # rows whose products take as long as reading the other matrix from memory
 PRODUCT_BY_ELEMENT = 1.2  # a complex product that is not in a matrix product
 CHUNK = 2e5  # what a chunk costs besides
 
@@ -214,7 +217,14 @@ def nanoseconds(plan: Plan) -> float:
     else:
         multiplied = products * (plan.rows + ROWS_TO_READ * plan.chunks) * PRODUCT
     blocks = sum(1 for _ in plan.all_blocks())
-    moved = _transforms(plan) * math.prod(plan.tile) * (MOVED + halvings)
+    row = plan.groups * max(plan.channels, plan.kernels) * plan.spectrum_bytes
+    is_large = (
+        plan.pictures * math.prod(plan.tiles) * row > LARGE,
+        plan.weights * plan.spectrum_bytes > LARGE,
+    )
+    each = (MOVED + halvings + FAULT * large for large in is_large)
+    moved = sum(n * per for n, per in zip(_transforms(plan), each, strict=True))
+    moved *= math.prod(plan.tile)
     return moved + multiplied + CHUNK * blocks * plan.chunks
 
 
@@ -227,7 +237,7 @@ def cost(plan: Plan) -> Cost:
     transformed, and laid out by frequency.
     """
     extent, elements = plan.extent, math.prod(plan.tile)
-    transforms = _transforms(plan)
+    transforms = sum(_transforms(plan))
     halved = math.ceil(elements * math.log2(elements))
     products = plan.frequencies * extent.groups * extent.channels * extent.kernels * plan.rows
     moved = transforms * (elements * extent.itemsize + 2 * plan.spectrum_bytes)
@@ -239,13 +249,16 @@ def cost(plan: Plan) -> Cost:
     )
 
 
-def _transforms(plan: Plan) -> int:
-    """Return the transforms: of weights once, of x for all blocks of K, of y for all of C."""
+def _transforms(plan: Plan) -> tuple[int, int]:
+    """Return the transforms of tiles and of weights.
+
+    Weights are transformed once, inputs for each block of K, outputs for each block of C.
+    """
     extent = plan.extent
     c, k = extent.channels, extent.kernels
     inputs = plan.rows * c * -(-k // plan.kernels)
     outputs = plan.rows * k * -(-c // plan.channels)
-    return extent.groups * (inputs + outputs + c * k)
+    return extent.groups * (inputs + outputs), extent.groups * c * k
 
 
 def _lengths(outputs: int, taps: int) -> list[int]:
@@ -282,6 +295,9 @@ def _plans(extent: Extent, tile: Sizes, workspace: int) -> Iterator[Plan]:
         rows = (room - some.weights * some.spectrum_bytes) // some.row_bytes
         if rows > 0 and some.weights_bytes <= room:
             yield _with_rows(some, rows)
+            row = some.groups * max(some.channels, some.kernels) * some.spectrum_bytes
+            if LARGE // row < min(rows, some.rows):
+                yield _with_rows(some, max(1, LARGE // row))
             if rows >= min(some.rows, ENOUGH_ROWS):
                 return
         smaller = _halved(some)

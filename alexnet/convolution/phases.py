@@ -148,6 +148,7 @@ def tap_places(problem: Problem) -> tuple[slice, ...]:
 
 
 def spread_taps(w: Tensor, problem: Problem) -> Tensor:
+    """Return the weights with those zeros between their taps: (K, C / groups, *spread_kernel)."""
     size = spread_kernel(problem)
     if size == problem.kernel:
         return w

@@ -72,7 +72,11 @@ def test_a_small_workspace_cuts_blocks_of_channels_and_kernels() -> None:
     assert small.channels < 64
     assert small.kernels < 64
     assert small.chunks > 1
-    assert plan(LAYER, 512 * MEGABYTE).chunks == 1
+    whole = plan(LAYER, 64 * MEGABYTE)
+    assert (whole.channels, whole.kernels) == (64, 64)
+    # Chunks of tensors that the system takes back are not made even where there is room.
+    assert whole.chunks > 1
+    assert plan(LAYER._replace(batch=1), 64 * MEGABYTE).chunks == 1
 
 
 def test_a_small_kernel_is_not_transformed_at_the_size_of_a_large_picture() -> None:
