@@ -58,32 +58,21 @@ def check(problem: Problem, *, m: int, workspace: int) -> None:
         np.testing.assert_allclose(one.double().numpy(), equation, rtol=rtol, atol=error * largest)
 
 
+@st.composite
+def volumes(draw: st.DrawFn) -> Problem:
+    c, k, groups = draw(st.sampled_from([(1, 1, 1), (5, 3, 1), (4, 6, 2), (4, 4, 3)]))
+    size = draw(st.tuples(st.integers(1, 5), st.integers(4, 9), st.integers(4, 9)))
+    taps, behind = draw(st.integers(1, 4)), draw(st.tuples(*[st.integers(1, 2)] * 3))
+    before = max(draw(st.integers(0, 2)), taps - size[0] - behind[0])  # so that there is an output
+    pads = ((before, behind[0]), (1, behind[1]), (1, behind[2]))
+    dtype = draw(st.sampled_from([torch.float32, torch.bfloat16]))
+    x, w = (draw(st.integers(1, 3)), groups * c, *size), (groups * k, c, taps, 3, 3)
+    return layer(x, w, pads=pads, groups=groups, dtype=dtype)
+
+
 @settings(max_examples=40, deadline=None)
-@given(
-    batch=st.integers(1, 3),
-    channels=st.sampled_from([(1, 1, 1), (5, 3, 1), (4, 6, 2), (4, 4, 3)]),
-    size=st.tuples(st.integers(1, 5), st.integers(4, 9), st.integers(4, 9)),
-    taps=st.integers(1, 4),
-    pads=st.tuples(*[st.tuples(st.integers(0, 2), st.integers(1, 2))] * 3),
-    m=st.sampled_from([2, 4]),
-    workspace=st.sampled_from([0, 30_000, 2**26]),
-    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
-)
-def test_drawn_volumes(
-    batch: int,
-    channels: tuple[int, int, int],
-    size: tuple[int, int, int],
-    taps: int,
-    pads: tuple[tuple[int, int], ...],
-    m: int,
-    workspace: int,
-    dtype: torch.dtype,
-) -> None:
-    c, k, groups = channels
-    before = max(pads[0][0], taps - size[0] - pads[0][1])  # so that there is an output
-    padding = ((before, pads[0][1]), *((1, behind) for _, behind in pads[1:]))
-    x, w = (batch, groups * c, *size), (groups * k, c, taps, 3, 3)
-    problem = layer(x, w, pads=padding, groups=groups, dtype=dtype)
+@given(problem=volumes(), m=st.sampled_from([2, 4]), workspace=st.sampled_from([0, 30_000, 2**26]))
+def test_drawn_volumes(problem: Problem, m: int, workspace: int) -> None:
     check(problem, m=m, workspace=workspace)
 
 
