@@ -5,8 +5,8 @@
 prints Markdown tables: for each set of layers and each direction the milliseconds of torch's own
 convolution and how many times as fast each algorithm is; then the sums over all layers of the set,
 each as often as the net has it, and on how many layers an algorithm of ours is the quicker.
-`unfold` is what one writes oneself: torch.nn.functional.unfold and a matrix product. A star marks what took
-so long that it was timed once.
+`unfold` is what one writes oneself: torch.nn.functional.unfold and a matrix product. A star marks
+what took so long that it was timed once.
 """
 
 import argparse

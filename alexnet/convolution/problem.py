@@ -105,6 +105,13 @@ class Cost:
     inputs, output, and what lies in the workspace."""
     workspace: int
     """Bytes held at most besides inputs and output."""
+    copies: int = 0
+    """Bytes held besides those for inputs that are not channels last in memory."""
+
+    @property
+    def most(self) -> int:
+        """Return the bytes held at most, whatever the order of the inputs in memory."""
+        return self.workspace + self.copies
 
     def __add__(self, other: "Cost") -> "Cost":
         """Return the cost of both, one after the other."""
@@ -113,6 +120,7 @@ class Cost:
             self.additions + other.additions,
             self.bytes + other.bytes,
             max(self.workspace, other.workspace),
+            max(self.copies, other.copies),
         )
 
 

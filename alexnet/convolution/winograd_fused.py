@@ -67,8 +67,8 @@ def _cost(counted: Cost, direction: Direction, problem: Problem, tiles: native.T
 
     Operations are those of the separate stages, whose matrices differ in a few entries. A block's
     numbers stay in the cache: between the stages only the weights, or their gradient, are moved.
-    Inputs may have to be laid out channels last, which is counted as held; with bfloat16 so are the
-    bias and the weights' gradient in float32.
+    Inputs that are not channels last are laid out so first: these are the copies. With bfloat16
+    the bias and the weights' gradient are held in float32.
     """
     held = native.workspace_bytes(direction, problem.x_shape, problem.y_shape, tiles)
     x, w, y = (math.prod(each) for each in (problem.x_shape, problem.w_shape, problem.y_shape))
@@ -78,7 +78,8 @@ def _cost(counted: Cost, direction: Direction, problem: Problem, tiles: native.T
     return replace(
         counted,
         bytes=size * (x + w + y) + 2 * 4 * (tiles.m + 2) ** 2 * w // math.prod(problem.kernel),
-        workspace=held + size * inputs + (0 if problem.dtype == torch.float32 else 4 * exact),
+        workspace=held + (0 if problem.dtype == torch.float32 else 4 * exact),
+        copies=size * inputs,
     )
 
 
@@ -100,4 +101,5 @@ def _volume_cost(
         cost,
         bytes=cost.bytes + item * (math.prod(read) + copies),
         workspace=held + chunk + item * w + 4 * (w + problem.kernels),
+        copies=0,
     )

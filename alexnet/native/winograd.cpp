@@ -15,6 +15,10 @@
 
 namespace {
 
+// Channels whose products are added up in one go: so much of a panel stays in the nearest cache,
+// and sums of sums lose less than one long sum.
+constexpr int64_t DEPTH = 128;
+
 struct Sizes {
   const Winograd& op;
   int64_t points, channels, kernels;   // of a group
@@ -92,9 +96,11 @@ void block(const Sizes& sizes, const T* x, const float* u, const float* bias, T*
   }
   for (int64_t point = 0; point < sizes.points; ++point)
     for (int64_t panel = 0; panel < panels(sizes.kernels); ++panel)
-      product_panel(count, sizes.channels, v + point * sizes.v_plane, sizes.v_step,
-                    u + point * sizes.u_plane + panel * sizes.u_panel,
-                    m + point * sizes.m_plane + panel * COLUMNS, sizes.m_step, COLUMNS, false);
+      for (int64_t c = 0; c < sizes.channels; c += DEPTH)
+        product_panel(count, std::min(DEPTH, sizes.channels - c),
+                      v + point * sizes.v_plane + c, sizes.v_step,
+                      u + point * sizes.u_plane + panel * sizes.u_panel + c * COLUMNS,
+                      m + point * sizes.m_plane + panel * COLUMNS, sizes.m_step, COLUMNS, c > 0);
   for (int64_t t = 0; t < count; ++t) {
     const int64_t n = (begin + t) / in_picture, place = (begin + t) % in_picture;
     const int64_t row = place / sizes.columns * M, column = place % sizes.columns * M;

@@ -147,7 +147,7 @@ def test_its_cost_has_the_operations_of_the_other_and_bytes_of_its_own() -> None
     own = 36 * 4 * (18 * (32 + 16) + (18 * 64 + 16) + (64 * 32 + 16))
     assert (found.multiplications, found.additions) == (7, 6)
     assert found.bytes == 4 * (x_count + w_count + y_count) + 2 * 4 * 36 * 64 * 32
-    assert found.workspace == own + 4 * (x_count + w_count)
-    assert half.workspace == own + 2 * (x_count + w_count) + 4 * 64
+    assert (found.workspace, found.copies) == (own, 4 * (x_count + w_count))
+    assert (half.workspace, half.copies) == (own + 4 * 64, 2 * (x_count + w_count))
     own = 36 * 4 * (18 * (64 + 16) + (18 * 32 + 16) + (64 * 32 + 16))
-    assert summed.workspace == own + 4 * (x_count + y_count)
+    assert (summed.workspace, summed.copies) == (own, 4 * (x_count + y_count))
