@@ -46,14 +46,14 @@ class Dropout(nn.Module):
             return x
         if not self.training:
             return x * keep if self.scaled == "test" else x
-        mask = _draw_mask(x, keep)
+        mask = draw_mask(x, keep)
         return x * (mask if self.scaled == "test" else mask.div_(keep))
 
     def extra_repr(self) -> str:
         return f'rate={self.rate}, scaled="{self.scaled}"'
 
 
-def _draw_mask(x: Tensor, keep: float) -> Tensor:
+def draw_mask(x: Tensor, keep: float) -> Tensor:
     """Return ones with probability `keep`, to within 2 ** -33, and zeros, like x.
 
     Each 64-bit word of the generator serves two elements: forward and backward of 128 x 4096

@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from alexnet.layers.loss import cross_entropy_sum
 from alexnet.nets.chain import Heads
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -76,14 +76,10 @@ def gradients(
     total = torch.zeros((), device=x.device)
     for part, part_labels in zip(x.chunk(parts), labels.chunk(parts), strict=True):
         heads = worker.heads(part)
-        loss = _sum_of_losses(heads.logits, part_labels, smoothing)
+        loss = cross_entropy_sum(heads.logits, part_labels, smoothing)
         for logits in heads.auxiliary:
-            loss = loss + heads.weight * _sum_of_losses(logits, part_labels, smoothing)
+            loss = loss + heads.weight * cross_entropy_sum(logits, part_labels, smoothing)
         loss = loss / (whole or len(labels))
         loss.backward()
         total += loss.detach()
     return total
-
-
-def _sum_of_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="sum")
