@@ -27,7 +27,10 @@ LEVELS = {
         7: ["serve", "demo"],
         6: ["bench", "caffe", "inspection.report"],
         5: ["training", "predict", "export", "inspection"],
-        4: ["model", "packed", "parallel.replicas", "parallel.columns", "parallel.hybrid"],
+        4: [
+            *("model", "packed", "parallel.replicas", "parallel.columns", "parallel.hybrid"),
+            *("parallel.dropout", "parallel.batch_norm"),
+        ],
         3: ["text"],  # builds the same nets
         2: ["nets", "evaluation"],
         1: [
@@ -36,6 +39,7 @@ LEVELS = {
             "data",
             "parallel.mesh",
             "parallel.collectives",
+            "parallel.watch",
             "store",
             "device",
         ],

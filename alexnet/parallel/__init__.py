@@ -1,0 +1,1 @@
+"""Several processes that train one net: columns, replicas, both, and one weird trick."""

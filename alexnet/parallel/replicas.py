@@ -1,0 +1,79 @@
+"""Copies of a net that see different pictures and add up their gradients.
+
+The loss is the mean over the pictures of all copies, so gradients are added, not averaged; torch's
+DistributedDataParallel does it, in buckets that leave while the backward pass goes on. What would
+make a copy compute something else than one process with the whole batch is replaced: dropout draws
+by the sample, batch norm takes its statistics over all copies.
+"""
+
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.futures import Future
+from torch.nn.parallel import DistributedDataParallel
+
+from alexnet.layers.dropout import Dropout
+from alexnet.nets.chain import Chain, Heads
+from alexnet.parallel.batch_norm import SharedBatchNorm
+from alexnet.parallel.collectives import Circle
+from alexnet.parallel.dropout import Rows, SharedDropout
+
+
+def share_layers(net: nn.Module, rows: Rows, circle: Circle) -> None:
+    """Replace the layers that look at, or draw for, all pictures of the batch; in place.
+
+    Parameters, buffers and names stay.
+    """
+    for name, layer in list(net.named_modules()):
+        if isinstance(layer, Dropout):
+            net.set_submodule(name, SharedDropout(layer, rows, Circle()))
+        elif type(layer) is nn.BatchNorm2d:
+            net.set_submodule(name, SharedBatchNorm(layer, circle))
+
+
+def replicate(module: nn.Module, group: dist.ProcessGroup) -> DistributedDataParallel:
+    """Return a module whose gradients are the sums over the copies in a group."""
+    copies = DistributedDataParallel(module, process_group=group)
+    copies.register_comm_hook(group, _add_up)
+    return copies
+
+
+class Replica(nn.Module):
+    """One copy of a net at work; `heads` and its backward pass are those of all copies together.
+
+    `parts` is into how many parts a batch is cut, each with a backward pass of its own: messages
+    leave with the last.
+    """
+
+    def __init__(self, worker: Chain, group: dist.ProcessGroup, *, parts: int = 1) -> None:
+        super().__init__()
+        self._parts, self._calls = parts, 0
+        self._copies = replicate(_Heads(worker), group)
+
+    def heads(self, x: Tensor) -> Heads:
+        """Return what training takes the loss of."""
+        self._calls += 1
+        self._copies.require_backward_grad_sync = self._calls % self._parts == 0
+        heads: Heads = self._copies(x)
+        return heads
+
+
+class _Heads(nn.Module):
+    """A net whose forward pass is what training takes the loss of."""
+
+    def __init__(self, worker: Chain) -> None:
+        super().__init__()
+        self.worker = worker
+
+    def forward(self, x: Tensor) -> Heads:
+        return self.worker.heads(x)
+
+
+def _add_up(
+    group: dist.ProcessGroup,
+    bucket: dist.GradBucket,  # type: ignore[name-defined]
+) -> Future[Tensor]:
+    """Start to add a bucket's gradients over the copies."""
+    work = dist.all_reduce(bucket.buffer(), group=group, async_op=True)
+    assert work is not None
+    future: Future[list[Tensor]] = work.get_future()
+    return future.then(lambda done: done.value()[0])
