@@ -30,7 +30,8 @@ bench: .venv/ready  ## print the rows of docs/RESULTS.md again
 	@set -e; for name in initial_signal kernels training_step \
 	    "training_step --net torchvision" "training_step --precision fp32" \
 	    inference "inference --batch 1" "inference --batch 1 --precision int8" growth \
-	    "caffe_digits runs/caffe-digits"; do \
+	    "caffe_digits runs/caffe-digits" convolution_algorithms \
+	    "convolution_training steps" "convolution_training curves"; do \
 	  echo; .venv/bin/python -m benchmarks.$$name; \
 	done
 

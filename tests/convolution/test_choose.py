@@ -41,6 +41,9 @@ class Fake:
             "native": (2.0, 2.0, 2.0),
             "fake": (1.0, 1.0, 1.0),
         }
+        self.again: list[tuple[str, ...]] = []
+        self.doubted = False
+        self.later: Mapping[str, tuple[float, ...]] = {}  # in the second look, if not empty
         algorithm = replace(
             NATIVE,
             name="fake",
@@ -66,8 +69,12 @@ class Fake:
     def _in_turn(
         self, laps: Mapping[str, Lap], *, repeats: int, warm_ups: int, turn_seconds: float
     ) -> Rounds:
-        self.timed.append(tuple(laps))
-        return Rounds({name: self.seconds[name] for name in laps}, dict.fromkeys(laps, 1))
+        second, self.doubted = self.doubted, False
+        (self.again if second else self.timed).append(tuple(laps))
+        seconds = self.later or self.seconds if second else self.seconds
+        rounds = Rounds({name: seconds[name] for name in laps}, dict.fromkeys(laps, 1))
+        self.doubted = not second and choose._decide(rounds).algorithm != "native"
+        return rounds
 
 
 @pytest.fixture
@@ -122,6 +129,12 @@ def test_of_several_the_quickest_is_taken(fake: Fake, monkeypatch: pytest.Monkey
     monkeypatch.setattr(choose, "HOPELESS", float("inf"))
     fake.seconds = {"native": (3.0, 3.0), "fake": (2.0, 2.0), "im2col": (1.0, 1.0)}
     assert taken() == "im2col"
+
+
+def test_who_is_not_quicker_a_second_time_is_not_taken(fake: Fake) -> None:
+    fake.later = {"native": (1.0, 1.0, 1.0), "fake": (1.0, 1.0, 1.0)}
+    assert taken() == "native"
+    assert fake.again == [("native", "fake")]
 
 
 def test_each_direction_is_measured_with_its_own_tensors(fake: Fake) -> None:
