@@ -4,7 +4,8 @@ import time
 from datetime import timedelta
 
 import pytest
-from torch.distributed.distributed_c10d import PrefixStore, Store, TCPStore
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from alexnet.parallel import watch
 from alexnet.parallel.watch import Watch
@@ -18,7 +19,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def store() -> Store:
-    return TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=5))
+    limit = timedelta(seconds=5)
+    made: Store = dist.TCPStore(  # type: ignore[attr-defined]
+        "127.0.0.1", 0, is_master=True, timeout=limit
+    )
+    return made
 
 
 def test_a_rank_that_gives_no_sign_is_named(store: Store) -> None:
