@@ -91,20 +91,18 @@ def start_sum(parts: Sequence[Tensor], circle: Circle) -> Parts:
 
 def start_lending(x: Tensor, circle: Circle, owner: int) -> Parts:
     """Start to send the owner's x to all; the others give a tensor of its shape."""
-    sent = _dense(x, circle)
+    sent = _dense(x, circle).clone()
     if circle.group is None:
         return Parts([sent], None, x.dtype)
-    sent = sent.clone()
     work = dist.broadcast(sent, group=circle.group, group_src=owner, async_op=True)
     return Parts([sent], work, x.dtype)
 
 
 def start_return(x: Tensor, circle: Circle, owner: int) -> Parts:
     """Start to send the sum of what all have to the owner; the others get what is of no use."""
-    sent = _dense(x, circle)
+    sent = _dense(x, circle).clone()
     if circle.group is None:
         return Parts([sent], None, x.dtype)
-    sent = sent.clone()
     work = dist.reduce(sent, group=circle.group, group_dst=owner, async_op=True)
     return Parts([sent], work, x.dtype)
 

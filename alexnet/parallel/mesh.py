@@ -174,10 +174,13 @@ def _compare_versions(store: Store, world: World) -> None:
     """
     own = f"alexnet {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
     store.set(f"version-{world.rank}", own)
-    first = store.get("version-0").decode()
-    for rank in range(world.size):
-        theirs = store.get(f"version-{rank}").decode()
-        if theirs != first:
+    versions = [store.get(f"version-{rank}").decode() for rank in range(world.size)]
+    store.set(f"compared-{world.rank}", "")
+    if world.rank == 0:  # the store may end with this process: all must have read it
+        store.wait([f"compared-{rank}" for rank in range(world.size)])
+    for rank, theirs in enumerate(versions):
+        if theirs != versions[0]:
             raise ValueError(
-                f"rank {rank} runs {theirs}, rank 0 runs {first}; install the same on every machine"
+                f"rank {rank} runs {theirs}, rank 0 runs {versions[0]}; install the same on every "
+                "machine"
             )
