@@ -32,15 +32,15 @@ def check(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    ("channels", "kernels", "size", "padding", "groups"),
+    ("channels", "count", "size", "padding", "groups"),
     [(12, 16, 5, 2, 2), (32, 12, 3, 1, 1), (24, 24, 3, 1, 2), (5, 7, 3, 0, 1), (6, 6, 1, 0, 6)],
 )
 @pytest.mark.usefixtures("kernels")
 def test_layers_like_those_of_the_net(
-    channels: int, kernels: int, size: int, padding: int, groups: int, dtype: torch.dtype
+    channels: int, count: int, size: int, padding: int, groups: int, dtype: torch.dtype
 ) -> None:
     x = draw(10, channels, 13, 11, dtype=dtype)  # more pictures than are laid out at a time
-    check(x, kernels, (size, size), padding=padding, groups=groups)
+    check(x, count, (size, size), padding=padding, groups=groups)
 
 
 @settings(max_examples=60, deadline=None)
