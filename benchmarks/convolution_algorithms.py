@@ -22,8 +22,7 @@ from alexnet.bench.convolution_layers import Layer, layers_of, parse_layer, spel
 from alexnet.bench.convolutions import Comparison, Plan, draw, measure, total_seconds
 from alexnet.bench.machine import describe_machine
 from alexnet.convolution.choose import forget
-from alexnet.convolution.count import DIRECTIONS
-from alexnet.convolution.problem import Direction, Problem
+from alexnet.convolution.problem import DIRECTIONS, Direction, Problem
 from alexnet.device import keep_pages
 from alexnet.measure import in_turn, stopwatch
 from alexnet.model import architecture

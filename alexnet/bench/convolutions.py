@@ -20,7 +20,7 @@ from alexnet.bench.convolution_layers import Layer, spell
 from alexnet.convolution.algorithms import ALGORITHMS, find
 from alexnet.convolution.choose import chosen
 from alexnet.convolution.count import Count, count_all, definition, operations
-from alexnet.convolution.problem import WORKSPACE, Direction, Problem, Way
+from alexnet.convolution.problem import CHANNELS_LAST, WORKSPACE, Direction, Problem, Way
 from alexnet.measure import Timing, in_turn, stopwatch
 
 ERROR_PICTURES = 2
@@ -246,17 +246,12 @@ class _Work:
 
     def __call__(self) -> Tensor:
         found = find(self.algorithm)
-        a, b = self.tensors
-        if self.direction == "forward":
-            return found.forward(a, b, None, self.problem, self.workspace)
-        if self.direction == "input_gradient":
-            return found.input_gradient(a, b, self.problem, self.workspace)
-        return found.weight_gradient(a, b, self.problem, self.workspace)
+        return found.compute(self.direction, *self.tensors, self.problem, self.workspace)
 
 
 def _placed(tensor: Tensor) -> Tensor:
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return tensor.contiguous(memory_format=formats.get(tensor.dim(), torch.contiguous_format))
+    order = CHANNELS_LAST.get(tensor.dim(), torch.contiguous_format)
+    return tensor.contiguous(memory_format=order)
 
 
 def _result_bytes(direction: Direction, problem: Problem) -> int:

@@ -180,7 +180,7 @@ def _set_threads(threads: int) -> int:
 
 def _measure(layers: list["Layer"], plan: "Plan", direction: str) -> Iterator["Comparison"]:
     from alexnet.bench.convolutions import measure
-    from alexnet.convolution.count import DIRECTIONS
+    from alexnet.convolution.problem import DIRECTIONS
 
     ways: list[Direction] = [way for way in DIRECTIONS if direction in (way, "all")]
     for layer in layers:

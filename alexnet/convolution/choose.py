@@ -23,7 +23,15 @@ from torch import Tensor, nn
 from alexnet.convolution.algorithms import find
 from alexnet.convolution.choices import Choice, alone, recall, record
 from alexnet.convolution.choices import forget as forget_all
-from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Way, wide
+from alexnet.convolution.problem import (
+    CHANNELS_LAST,
+    Algorithm,
+    Cost,
+    Direction,
+    Problem,
+    Way,
+    wide,
+)
 from alexnet.measure import Rounds, in_turn, stopwatch
 
 CANDIDATES: Final = ("im2col", "fft", "winograd", "winograd-2", "winograd-6")
@@ -146,11 +154,7 @@ def _measure(direction: Direction, a: Tensor, b: Tensor, way: Way) -> Choice | N
     """Time the candidates; None if these tensors cannot show whether they agree with native."""
 
     def run(algorithm: Algorithm) -> Tensor:
-        if direction == "forward":
-            return algorithm.forward(a, b, None, way.problem, way.workspace)
-        if direction == "input_gradient":
-            return algorithm.input_gradient(a, b, way.problem, way.workspace)
-        return algorithm.weight_gradient(a, b, way.problem, way.workspace)
+        return algorithm.compute(direction, a, b, way.problem, way.workspace)
 
     exact = run(find("im2col")).to(wide(a.dtype))
     largest = float(exact.abs().max())
@@ -218,7 +222,7 @@ def _layout(tensor: Tensor) -> str:
     """Return the order of the elements in memory."""
     if tensor.is_contiguous():
         return "contiguous"
-    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
+    last = CHANNELS_LAST.get(tensor.dim())
     if last is not None and tensor.is_contiguous(memory_format=last):
         return "channels last"
     return "other"

@@ -18,9 +18,7 @@ from math import prod
 from typing import NamedTuple
 
 from alexnet.convolution.algorithms import find
-from alexnet.convolution.problem import WORKSPACE, Cost, Direction, Problem
-
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
+from alexnet.convolution.problem import DIRECTIONS, WORKSPACE, Cost, Direction, Problem
 
 
 class Count(NamedTuple):

@@ -22,7 +22,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, Sizes, wide
+from alexnet.convolution.problem import (
+    CHANNELS_LAST,
+    Algorithm,
+    Cost,
+    Direction,
+    Problem,
+    Sizes,
+    wide,
+)
 from alexnet.native import im2col as compiled
 from alexnet.native import im2col_plan
 
@@ -155,11 +163,10 @@ def _part(memory: Tensor, shape: Sizes) -> Tensor:
 
 
 def _format(x: Tensor) -> torch.memory_format:
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    if x.is_contiguous() or x.dim() not in formats:
+    if x.is_contiguous() or x.dim() not in CHANNELS_LAST:
         return torch.contiguous_format
-    last = x.is_contiguous(memory_format=formats[x.dim()])
-    return formats[x.dim()] if last else torch.contiguous_format
+    last = x.is_contiguous(memory_format=CHANNELS_LAST[x.dim()])
+    return CHANNELS_LAST[x.dim()] if last else torch.contiguous_format
 
 
 def _blocks(problem: Problem, shape: Sizes) -> Iterator[Block]:

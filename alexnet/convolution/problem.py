@@ -11,12 +11,13 @@ kernel T R S, of which one axis has the last, two axes the last two.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 Direction = Literal["forward", "input_gradient", "weight_gradient"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Sizes = tuple[int, ...]
 """One number an axis."""
 Pair = tuple[int, int]
@@ -25,6 +26,8 @@ Padding = int | Sequence[int] | Sequence[Pair] | Literal["same", "valid"]
 
 WORKSPACE = 64 * 2**20
 """Bytes that an algorithm may hold for itself unless it is told otherwise."""
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The order in memory with channels last, by the tensor's dimensions; torch has these two."""
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -144,6 +147,16 @@ class Algorithm:
     """(problem) -> why this algorithm cannot do it, or an empty string."""
     cost: Callable[[Direction, Problem, int], Cost]
     """(direction, problem, workspace) -> what it does and holds, by its equations."""
+
+    def compute(
+        self, direction: Direction, a: Tensor, b: Tensor, problem: Problem, workspace: int
+    ) -> Tensor:
+        """Return y of x and w, dx of dy and w, or dw of x and dy; without a bias."""
+        if direction == "forward":
+            return self.forward(a, b, None, problem, workspace)
+        if direction == "input_gradient":
+            return self.input_gradient(a, b, problem, workspace)
+        return self.weight_gradient(a, b, problem, workspace)
 
 
 def describe(

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet.convolution import phases
-from alexnet.convolution.problem import Algorithm, Direction, Problem, Sizes
+from alexnet.convolution.problem import DIRECTIONS, Algorithm, Problem, Sizes
 from alexnet.convolution.winograd_fused import fused
 from alexnet.convolution.winograd_tiles import Plan, cost, plan, predicted_error, tile
 
@@ -46,8 +46,7 @@ def winograd(m: int) -> Algorithm:
         raise ValueError(f"winograd-{m} has tiles of {m} outputs; they must be 1 to {LARGEST}")
 
     def refusal(problem: Problem) -> str:
-        directions: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
-        error = max(predicted_error(each, problem, m=m) for each in directions)
+        error = max(predicted_error(each, problem, m=m) for each in DIRECTIONS)
         if error <= WORST:
             return ""
         return (

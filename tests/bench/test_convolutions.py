@@ -19,8 +19,7 @@ from alexnet.bench.convolutions import (
     total_seconds,
 )
 from alexnet.convolution.algorithms import ALGORITHMS, find
-from alexnet.convolution.count import DIRECTIONS
-from alexnet.convolution.problem import Direction, Problem
+from alexnet.convolution.problem import DIRECTIONS, Direction, Problem
 from tests.bench.laboratory import comparison_of, row_of
 from tests.oracles.convolution import correlate
 

@@ -8,7 +8,6 @@ import torch
 
 from alexnet.convolution.algorithms import ALGORITHMS
 from alexnet.convolution.count import (
-    DIRECTIONS,
     compare,
     count,
     count_all,
@@ -16,7 +15,7 @@ from alexnet.convolution.count import (
     intensity,
     operations,
 )
-from alexnet.convolution.problem import Cost, Problem
+from alexnet.convolution.problem import DIRECTIONS, Cost, Problem
 
 
 def problem_of(axes: int = 2, *, groups: int = 1, dtype: torch.dtype = torch.float32) -> Problem:

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from alexnet.allocations import held
 from alexnet.convolution.direct import DIRECT
-from alexnet.convolution.problem import DTYPES, WORKSPACE, Direction, Problem, describe
+from alexnet.convolution.problem import DIRECTIONS, DTYPES, WORKSPACE, Problem, describe
 from tests.convolution.drawn import expected, problems, tensors
 
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 # Relative to the largest element: the oracle sums in another order; a half is rounded once.
 TOLERANCE = {
     torch.float64: 1e-13,

@@ -14,14 +14,20 @@ from torch import Tensor
 
 from alexnet.convolution.algorithms import ALGORITHMS, find
 from alexnet.convolution.convolve import convolve, transposed_convolve
-from alexnet.convolution.problem import DTYPES, WORKSPACE, Direction, Padding, Problem, describe
+from alexnet.convolution.problem import (
+    DIRECTIONS,
+    DTYPES,
+    WORKSPACE,
+    Padding,
+    Problem,
+    describe,
+)
 from alexnet.convolution.winograd_tiles import predicted_error, tile
 from tests.convolution.drawn import expected, problems, tensors
 
 Kind = tuple[tuple[int, ...], tuple[int, ...], dict[str, int | Padding]]
 
 NAMES = list(ALGORITHMS)
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 KINDS: dict[str, Kind] = {
     "a row": ((2, 3, 17), (4, 3, 3), {}),
     "a row and one tap": ((2, 3, 5), (4, 3, 1), {}),

@@ -13,10 +13,8 @@ from torch import Tensor
 from alexnet.allocations import held
 from alexnet.convolution.convolve import convolve
 from alexnet.convolution.fft import FFT
-from alexnet.convolution.problem import WORKSPACE, Direction, Problem, describe, wide
+from alexnet.convolution.problem import DIRECTIONS, WORKSPACE, Direction, Problem, describe, wide
 from tests.convolution.drawn import expected, problems, tensors
-
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 
 
 def problem_of(

@@ -14,6 +14,7 @@ from alexnet.allocations import held
 from alexnet.convolution.convolve import convolve
 from alexnet.convolution.im2col import IM2COL, plan
 from alexnet.convolution.problem import (
+    DIRECTIONS,
     DTYPES,
     WORKSPACE,
     Direction,
@@ -25,7 +26,6 @@ from alexnet.convolution.problem import (
 from alexnet.native import im2col, im2col_plan, library
 from tests.oracles import convolution as oracle
 
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 # Both sum in the same type and differ in the order only; a half is rounded once, at the end. Sums
 # here are of up to some hundred products near 1.
 TOLERANCE = {

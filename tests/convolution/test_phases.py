@@ -12,10 +12,17 @@ from torch.nn import functional as F
 
 from alexnet.allocations import held
 from alexnet.convolution.phases import Plain, parts, plain_problem, split
-from alexnet.convolution.problem import WORKSPACE, Cost, Direction, Problem, describe, wide
+from alexnet.convolution.problem import (
+    DIRECTIONS,
+    WORKSPACE,
+    Cost,
+    Direction,
+    Problem,
+    describe,
+    wide,
+)
 from tests.convolution.drawn import expected, problems, tensors
 
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 SCRATCH = 1000  # bytes

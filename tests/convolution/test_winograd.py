@@ -11,12 +11,11 @@ from torch import Tensor
 
 from alexnet.convolution.algorithms import find
 from alexnet.convolution.convolve import convolve
-from alexnet.convolution.problem import WORKSPACE, Direction, Problem, describe
+from alexnet.convolution.problem import DIRECTIONS, WORKSPACE, Problem, describe
 from alexnet.convolution.winograd import WINOGRAD, winograd
 from alexnet.convolution.winograd_tiles import bound, predicted_error, tile
 from tests.convolution.drawn import expected, problems, tensors
 
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 KINDS = ("random", "offset", "signs", "wide")
 CHANNELS_LAST = {1: None, 2: torch.channels_last, 3: torch.channels_last_3d}
 

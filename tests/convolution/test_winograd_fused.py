@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from alexnet.convolution.cook_toom import expected_error, transform, transform_at, typical_growth
-from alexnet.convolution.problem import Algorithm, Cost, Direction, Problem, describe
+from alexnet.convolution.problem import DIRECTIONS, Algorithm, Cost, Problem, describe
 from alexnet.convolution.winograd import winograd
 from alexnet.convolution.winograd_fused import fused
 from alexnet.convolution.winograd_tiles import bound
@@ -19,7 +19,6 @@ from alexnet.native import library
 from tests.oracles import convolution as oracle
 
 KERNELS = pytest.mark.skipif(library.library() is None, reason="there are no compiled kernels")
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 MIRRORED = tuple(map(Fraction, ("0", "5/8", "-5/8", "13/8", "-13/8")))
 """Those of the kernels for tiles of 4."""
 

@@ -8,12 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexnet.allocations import held
-from alexnet.convolution.problem import Direction, Problem, describe
+from alexnet.convolution.problem import DIRECTIONS, Direction, Problem, describe
 from alexnet.convolution.winograd import correlate, spread, weights
 from alexnet.convolution.winograd_tiles import Nested, cost, plan, product_ratio, transforms
 from tests.convolution.drawn import tensors
-
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 
 
 def plain(x: tuple[int, ...], w: tuple[int, ...], *, groups: int = 1) -> Problem:

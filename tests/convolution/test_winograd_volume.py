@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alexnet.allocations import held
 from alexnet.convolution import winograd_volume as volume
-from alexnet.convolution.problem import Direction, Problem, describe
+from alexnet.convolution.problem import DIRECTIONS, Direction, Problem, describe
 from alexnet.convolution.winograd import winograd
 from alexnet.native import library
 from tests.convolution.drawn import tensors
@@ -16,7 +16,6 @@ from tests.oracles import convolution as oracle
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there are no compiled kernels")
 CPU = torch.device("cpu")
-DIRECTIONS: tuple[Direction, ...] = ("forward", "input_gradient", "weight_gradient")
 
 
 def layer(
