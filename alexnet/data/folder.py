@@ -13,14 +13,19 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from alexnet.data.image import ImageError, read_file
+from alexnet.data.image import ImageError, Picture, decode_file, read_file
+from alexnet.data.pictures import Pictures
 from alexnet.nearest import nearest
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".gif"])
 """Suffixes, in any case, of the files that are listed."""
 VALIDATION_NAMES = ("val", "valid", "validation", "test")
 """Names of the validation folder beside train/; the first that exists is used."""
+
+
+P = TypeVar("P", bound=Pictures, covariant=True)
 
 
 class DataError(ValueError):
@@ -47,14 +52,18 @@ class Listing:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def pixels(self, index: int, *, at_least: int) -> Picture:
+        """Decode a picture, as `Pictures` says."""
+        return decode_file(self.root / self.paths[index], at_least=at_least)
+
 
 @dataclass(frozen=True)
-class Split:
-    """A training and a validation listing with the same classes."""
+class Split(Generic[P]):
+    """Pictures to train on and to validate with, of the same classes."""
 
-    train: Listing
+    train: P
     """What is learned from."""
-    validation: Listing
+    validation: P
     """What the error is measured on."""
     rule: str
     """How the two were told apart, in words."""
@@ -95,7 +104,7 @@ def list_folder(root: Path, *, classes: Sequence[str] | None = None) -> Listing:
     return Listing(root, names, tuple(paths), tuple(labels), ignored, notes)
 
 
-def split_folder(root: Path, *, fraction: float = 0.1) -> Split:
+def split_folder(root: Path, *, fraction: float = 0.1) -> Split[Listing]:
     """Split a data set: by its folders train/ and val/, or else by the content of its pictures.
 
     The first of val/, valid/, validation/ and test/ beside train/ is the validation set. Without
@@ -238,7 +247,7 @@ def _note_order(classes: Sequence[str]) -> tuple[str, ...]:
 # ---- Splitting ----------------------------------------------------------------------------------
 
 
-def _split_by_content(listing: Listing, fraction: float) -> Split:
+def _split_by_content(listing: Listing, fraction: float) -> Split[Listing]:
     digests = _digest_all(listing)
     labels_of = defaultdict(set)
     for digest, label in zip(digests, listing.labels, strict=True):
@@ -283,7 +292,9 @@ def _select(listing: Listing, chosen: Iterable[bool]) -> Listing:
     )
 
 
-def _join(train: Listing, validation: Listing, *, rule: str, notes: Iterable[str] = ()) -> Split:
+def _join(
+    train: Listing, validation: Listing, *, rule: str, notes: Iterable[str] = ()
+) -> Split[Listing]:
     present = set(validation.labels)
     lacking = [name for label, name in enumerate(train.classes) if label not in present]
     if lacking:

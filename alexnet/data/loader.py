@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.folder import DataError, Listing
-from alexnet.data.image import ImageError, decode_file, fit_square
+from alexnet.data.folder import DataError
+from alexnet.data.image import ImageError, fit_square
+from alexnet.data.pictures import Pictures
 
 BATCHES_AHEAD = 3
 MOST_BAD_SHARE = 0.01
@@ -38,18 +39,36 @@ class Batch:
     """(N,) int64: positions in the listing."""
     end: int
     """Pictures of the epoch's order that are done with after this batch, bad ones included."""
+    first: int = 0
+    """Pictures of the batch that stand before these, in other processes."""
+    others: int = 0
+    """Pictures of the batch that other processes have."""
+
+    @property
+    def whole(self) -> int:
+        """Pictures of the batch, over all processes."""
+        return len(self.labels) + self.others
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of each batch a loader reads: number `part` of `parts` runs of nearly one size."""
+
+    part: int = 0
+    parts: int = 1
 
 
 @dataclass
 class Loader:
-    """Reads the pictures of a listing; keeps them decoded if they all fit into `cache_bytes`."""
+    """Reads pictures; keeps them decoded if they all fit into `cache_bytes`."""
 
-    listing: Listing
+    listing: Pictures
     batch_size: int
     picture_size: int = 256
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     cache_bytes: int = 4 * 2**30
     on_bad_image: OnBadImage = "skip"
+    share: Share = field(default_factory=Share)
     bad: dict[str, str] = field(default_factory=dict)
     """Path -> reason, of every picture that was refused so far."""
 
@@ -71,7 +90,7 @@ class Loader:
         return self._cache.nbytes
 
     def epoch(self, epoch: int, *, seed: int | None, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one epoch from position `start` on.
+        """Yield this process's share of the batches of one epoch from position `start` on.
 
         An epoch is cut into ceil(pictures / batch_size) batches whose sizes differ by one at most,
         so that every picture is used once and no batch is tiny. `seed` None keeps the listing's
@@ -86,7 +105,8 @@ class Loader:
                 for begin, end in batch_bounds(len(order), self.batch_size):
                     if end <= start:
                         continue
-                    indices = order[max(begin, start) : end]
+                    whole = order[max(begin, start) : end]
+                    indices = whole.tensor_split(self.share.parts)[self.share.part]
                     ahead.append(assembler.submit(self._assemble, indices, end, decoders))
                     if len(ahead) > BATCHES_AHEAD:
                         yield ahead.popleft().result()
@@ -120,9 +140,9 @@ class Loader:
         return Batch(torch.from_numpy(pictures), self._labels[kept], kept, end)
 
     def _picture(self, index: int) -> NDArray[np.uint8] | None:
-        path = self.listing.root / self.listing.paths[index]
+        side = self.picture_size
         try:
-            return fit_square(decode_file(path, at_least=self.picture_size), self.picture_size)
+            return fit_square(self.listing.pixels(index, at_least=side), side)
         except ImageError as error:
             self._refuse(self.listing.paths[index], str(error))
             return None

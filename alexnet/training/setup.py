@@ -19,8 +19,9 @@ from alexnet import store
 from alexnet.convolution.swap import Swapped, check_algorithm, swap
 from alexnet.data import statistics as data_statistics
 from alexnet.data.augment import Preprocessing
-from alexnet.data.folder import DataError, Listing, Split, split_folder
+from alexnet.data.folder import DataError, Split, split_folder
 from alexnet.data.loader import Loader, derive_seed
+from alexnet.data.pictures import Pictures
 from alexnet.data.statistics import Statistics
 from alexnet.device import choose_device, choose_dtype
 from alexnet.model import SUFFIX, Model, architecture, create
@@ -43,7 +44,7 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    split: Split
+    split: Split[Pictures]
     train: Loader
     validation: Loader
     model: Model
@@ -142,7 +143,7 @@ def resume(folder: Path) -> Run:
 def _assemble(
     recipe: Recipe,
     folder: Path,
-    split: Split,
+    split: Split[Pictures],
     loaders: tuple[Loader, Loader],
     statistics: Statistics,
 ) -> Run:
@@ -215,7 +216,7 @@ def _check_parts(recipe: Recipe, pictures: int) -> None:
                 ) from None
 
 
-def _split(recipe: Recipe) -> Split:
+def _split(recipe: Recipe) -> Split[Pictures]:
     split = split_folder(Path(recipe.data), fraction=recipe.validation_share)
     if len(split.train.classes) < 2:
         raise DataError(
@@ -227,7 +228,7 @@ def _split(recipe: Recipe) -> Split:
     return split
 
 
-def _loaders(recipe: Recipe, split: Split) -> tuple[Loader, Loader]:
+def _loaders(recipe: Recipe, split: Split[Pictures]) -> tuple[Loader, Loader]:
     """Return the loaders of training and validation; they share the memory for pictures."""
     memory = round(recipe.cache_gib * 2**30)
     loaders: list[Loader] = []
@@ -245,10 +246,10 @@ def _loaders(recipe: Recipe, split: Split) -> tuple[Loader, Loader]:
     return loaders[0], loaders[1]
 
 
-def _fingerprint(split: Split) -> str:
+def _fingerprint(split: Split[Pictures]) -> str:
     """Hash the names and labels of all pictures in their order."""
 
-    def text(listing: Listing) -> str:
+    def text(listing: Pictures) -> str:
         return "\n".join(
             f"{label} {path}" for path, label in zip(listing.paths, listing.labels, strict=True)
         )

@@ -278,7 +278,7 @@ def test_every_split_keeps_its_promises(
     check_promises(split_folder(root, fraction=fraction), classes, fraction)
 
 
-def check_promises(split: Split, classes: list[list[int]], fraction: float) -> None:
+def check_promises(split: Split[Listing], classes: list[list[int]], fraction: float) -> None:
     train, held_out = contents(split.train), contents(split.validation)
     every = [(str(label), b"%d" % n) for label, numbers in enumerate(classes) for n in numbers]
     assert sorted(train + held_out) == sorted(every)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alexnet.data.folder import DataError, Listing, list_folder
 from alexnet.data.image import decode_file, fit_square
-from alexnet.data.loader import Batch, Loader, batch_bounds, derive_seed, epoch_order
+from alexnet.data.loader import Batch, Loader, Share, batch_bounds, derive_seed, epoch_order
 from tests.conftest import MakePictures
 
 SIDE = 16
@@ -286,3 +286,18 @@ def test_a_file_that_is_gone_is_a_bad_picture(listing: Listing) -> None:
 def test_labels_are_those_of_the_listing(listing: Listing) -> None:
     labels: list[Tensor] = [batch.labels for batch in loader_of(listing).epoch(0, seed=None)]
     assert torch.cat(labels).tolist() == [0] * 7 + [1] * 7 + [2] * 7
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_shares_side_by_side_are_the_whole_batches(listing: Listing, parts: int) -> None:
+    whole = list(loader_of(listing).epoch(1, seed=3, start=5))
+    shares = [
+        list(replace(loader_of(listing), share=Share(part, parts)).epoch(1, seed=3, start=5))
+        for part in range(parts)
+    ]
+    for batch, *own in zip(whole, *shares, strict=True):
+        assert [each.end for each in own] == [batch.end] * parts
+        assert torch.equal(torch.cat([each.indices for each in own]), batch.indices)
+        assert torch.equal(torch.cat([each.pictures for each in own]), batch.pictures)
+        counts = [len(each.labels) for each in own]
+        assert max(counts) - min(counts) <= 1

@@ -36,9 +36,10 @@ def test_a_new_run_holds_its_recipe_with_the_whole_path_of_the_data(
 def test_the_mean_image_is_that_of_the_training_pictures(
     pictures: MakePictures, tmp_path: Path
 ) -> None:
-    run = setup.start(tiny_recipe(pictures()), tmp_path / "run")
-    listing = run.split.train
-    stored = [fit_square(decode_file(listing.root / p, at_least=72), 72) for p in listing.paths]
+    data = pictures()
+    run = setup.start(tiny_recipe(data), tmp_path / "run")
+    paths = run.split.train.paths
+    stored = [fit_square(decode_file(data / path, at_least=72), 72) for path in paths]
     mean = np.mean(np.stack(stored).astype(np.float64), axis=0)
     kept = store.read(tmp_path / "run" / "data")[1]["statistics"]["mean_image"]
     np.testing.assert_allclose(kept.numpy(), mean, rtol=1e-6)  # float32
