@@ -61,6 +61,9 @@ caffe.command(
 )
 app.command(caffe)
 
+data = App(name="data", help="Look after pictures before a training.", help_format="plaintext")
+app.command(data)
+
 
 def main() -> None:
     """Run the command line of this process."""
