@@ -39,8 +39,14 @@ class Recipe:
     How far such a run comes depends on the machine, so it is not repeatable bit for bit."""
     batch: int = 128
     """Pictures per update."""
+    fc_batch: int = 0
+    """Variable batch: the fully connected layers are updated after each so many pictures, the
+    convolutional ones after the whole batch; 0 updates all together. One weird trick (2014)."""
     lr: float = 0.01
     """Learning rate at the start, for weights."""
+    lr_batch: int = 0
+    """Pictures per update that lr is meant for: the rate grows in proportion to the batch, that of
+    the fully connected layers to fc_batch where it is given; 0 takes lr as it is."""
     schedule: Schedule = "plateau"
     """How the rate falls. plateau: by ten whenever the validation error stops improving."""
     warmup_epochs: float = 0.0
@@ -59,6 +65,11 @@ class Recipe:
     """poly: the exponent."""
     early_stop: int = 0
     """Validations without a better error before training ends; 0 goes on to the last epoch."""
+    optimizer: Literal["sgd", "lars"] = "sgd"
+    """The paper's update, or lars, where each tensor has a rate in proportion to its norm, for
+    batches of thousands of pictures."""
+    trust: float = 0.001
+    """lars: the share of its norm that a tensor may move by in an update at rate 1."""
     momentum: float = 0.9
     """Share of the velocity that is kept from update to update."""
     weight_decay: float = 0.0005
@@ -134,7 +145,13 @@ class Recipe:
             ("steps", "0 or more", self.steps >= 0),
             ("minutes", "0 or more", self.minutes >= 0),
             ("batch", "at least 1", self.batch >= 1),
+            (
+                "fc_batch",
+                f"0 or a divisor of the batch, {self.batch}",
+                self.fc_batch == 0 or (self.fc_batch > 0 and self.batch % self.fc_batch == 0),
+            ),
             ("lr", "above 0 and at most 10", 0 < self.lr <= 10),
+            ("lr_batch", "0 or more", self.lr_batch >= 0),
             ("warmup_epochs", "0 or more", self.warmup_epochs >= 0),
             ("patience", "at least 1", self.patience >= 1),
             ("drops", "0 or more", self.drops >= 0),
@@ -142,6 +159,7 @@ class Recipe:
             ("lr_steps", "at least 1", self.lr_steps >= 1),
             ("power", "0 or more", self.power >= 0),
             ("early_stop", "0 or more", self.early_stop >= 0),
+            ("trust", "above 0", self.trust > 0),
             ("momentum", "at least 0 and below 1", 0 <= self.momentum < 1),
             ("weight_decay", "at least 0 and below 1", 0 <= self.weight_decay < 1),
             ("bias_lr", "0 or more", self.bias_lr >= 0),

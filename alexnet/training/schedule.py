@@ -33,7 +33,23 @@ class Plateau:
         return 0 < recipe.early_stop <= self.epochs_without_gain
 
 
-def learning_rate(recipe: Recipe, progress: float, *, epoch: float, drops: int) -> float:
+def batch_factor(recipe: Recipe, batch: int = 0) -> float:
+    """Return by how much the rate is scaled for so many pictures per update; 0 is the whole batch.
+
+        batch / lr_batch,   1 where the recipe names no lr_batch
+
+    With a variable batch the fully connected layers have the factor of their own, `fc_batch`.
+
+    Source:  Krizhevsky 2014, section 5: theory suggests the root of the ratio, the ratio itself
+             worked best; Goyal et al. 2017, section 2.1, the same with a warm-up, from the unscaled
+             rate where ours starts at a tenth.
+    """
+    return (batch or recipe.batch) / recipe.lr_batch if recipe.lr_batch else 1.0
+
+
+def learning_rate(
+    recipe: Recipe, progress: float, *, epoch: float, drops: int, batch: int = 0
+) -> float:
     """Return the rate at `progress` (share of the run that is done, 0 to 1).
 
         constant  lr
@@ -44,11 +60,12 @@ def learning_rate(recipe: Recipe, progress: float, *, epoch: float, drops: int) 
         cosine    lr * (1 + cos(pi * progress)) / 2
 
     Over the first `warmup_epochs` it rises from a tenth of that to the whole in a straight line.
+    All of it is scaled by `batch_factor` for updates of `batch` pictures; 0 is the whole batch.
 
     Source:  plateau: Krizhevsky 2012, section 5; dexp: the 2012 program, src/lr.cu; poly: Caffe.
     """
     progress = min(max(progress, 0.0), 1.0)
-    rate = recipe.lr
+    rate = recipe.lr * batch_factor(recipe, batch)
     match recipe.schedule:
         case "plateau":
             rate /= 10**drops

@@ -3,7 +3,7 @@
 import pytest
 
 from alexnet.training.recipe import Recipe, Schedule
-from alexnet.training.schedule import Plateau, learning_rate
+from alexnet.training.schedule import Plateau, batch_factor, learning_rate
 
 
 def rates(recipe: Recipe, progress: list[float], *, epochs: float = 10) -> list[float]:
@@ -108,3 +108,25 @@ def test_early_stopping_ends_other_schedules_after_as_many_validations(schedule:
 def test_without_early_stopping_nothing_ends_a_cosine() -> None:
     recipe, plateau = Recipe(schedule="cosine"), Plateau()
     assert not any(plateau.update(5, recipe) for _ in range(50))
+
+
+def test_a_rate_without_a_batch_of_its_own_is_taken_as_it_is() -> None:
+    recipe = Recipe(schedule="constant", lr=0.02, batch=1024, fc_batch=128)
+    assert batch_factor(recipe) == 1
+    assert learning_rate(recipe, 0.5, epoch=3, drops=0, batch=recipe.fc_batch) == 0.02
+
+
+def test_a_rate_grows_in_proportion_to_the_batch_and_for_some_layers_to_theirs() -> None:
+    recipe = Recipe(schedule="poly", lr=0.01, lr_batch=256, batch=1024, fc_batch=128, power=2.0)
+    assert batch_factor(recipe) == 4
+    assert batch_factor(recipe, recipe.fc_batch) == 0.5
+    whole = learning_rate(recipe, 0.5, epoch=3, drops=0)
+    fully_connected = learning_rate(recipe, 0.5, epoch=3, drops=0, batch=recipe.fc_batch)
+    assert whole == pytest.approx(0.01 * 4 * 0.25, rel=1e-12)
+    assert fully_connected == pytest.approx(0.01 * 0.5 * 0.25, rel=1e-12)
+
+
+def test_the_warm_up_rises_to_the_scaled_rate() -> None:
+    recipe = Recipe(schedule="constant", lr=0.1, lr_batch=64, batch=256, warmup_epochs=4)
+    found = [learning_rate(recipe, 0.0, epoch=epoch, drops=0) for epoch in (0, 2, 4, 6)]
+    assert found == pytest.approx([0.04, 0.22, 0.4, 0.4], rel=1e-12)
