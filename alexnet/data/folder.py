@@ -23,9 +23,11 @@ SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".gif"])
 """Suffixes, in any case, of the files that are listed."""
 VALIDATION_NAMES = ("val", "valid", "validation", "test")
 """Names of the validation folder beside train/; the first that exists is used."""
+CONTENT_RULE = "the first {:.0%} of each class by SHA-256 of the file to validation"
 
 
 P = TypeVar("P", bound=Pictures, covariant=True)
+Either = TypeVar("Either", bound=Pictures)
 
 
 class DataError(ValueError):
@@ -126,7 +128,7 @@ def split_folder(root: Path, *, fraction: float = 0.1) -> Split[Listing]:
         return _split_by_content(list_folder(root / "train" if has_train else root), fraction)
     train = list_folder(root / "train")
     validation = list_folder(root / name, classes=train.classes)
-    return _join(train, validation, rule=f"train/ and {name}/")
+    return join(train, validation, rule=f"train/ and {name}/")
 
 
 def _is_set(folder: Path, *, beside: set[str]) -> bool:
@@ -248,28 +250,33 @@ def _note_order(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _split_by_content(listing: Listing, fraction: float) -> Split[Listing]:
-    digests = _digest_all(listing)
+    held, notes = hold_out(_digest_all(listing), listing.labels, fraction)
+    train, validation = (_select(listing, (h == wanted for h in held)) for wanted in (False, True))
+    return join(train, validation, rule=CONTENT_RULE.format(fraction), notes=notes)
+
+
+def hold_out(
+    digests: Sequence[bytes], labels: Sequence[int], fraction: float
+) -> tuple[list[bool], list[str]]:
+    """Say of each picture whether its content puts it into validation, as `split_folder` does.
+
+    Returns also the notes about it. A digest's first 16 bytes give the answer of the whole.
+    """
     labels_of = defaultdict(set)
-    for digest, label in zip(digests, listing.labels, strict=True):
+    for digest, label in zip(digests, labels, strict=True):
         labels_of[digest].add(label)
     digests_of = defaultdict(set)
-    for digest, labels in labels_of.items():
-        for label in labels:
+    for digest, found in labels_of.items():
+        for label in found:
             digests_of[label].add(digest)
     held_out: set[bytes] = set()
     for distinct in digests_of.values():
         count = min(max(1, round(fraction * len(distinct))), len(distinct) - 1)
         own = sorted(digest for digest in distinct if len(labels_of[digest]) == 1)
         held_out.update(own[:count])
-    num_shared = sum(len(labels) > 1 for labels in labels_of.values())
+    num_shared = sum(len(found) > 1 for found in labels_of.values())
     notes = [f"{num_shared} pictures stand in several classes"] if num_shared else []
-    rule = f"the first {fraction:.0%} of each class by SHA-256 of the file to validation"
-    return _join(
-        _select(listing, [digest not in held_out for digest in digests]),
-        _select(listing, [digest in held_out for digest in digests]),
-        rule=rule,
-        notes=notes,
-    )
+    return [digest in held_out for digest in digests], notes
 
 
 def _digest_all(listing: Listing) -> list[bytes]:
@@ -292,9 +299,10 @@ def _select(listing: Listing, chosen: Iterable[bool]) -> Listing:
     )
 
 
-def _join(
-    train: Listing, validation: Listing, *, rule: str, notes: Iterable[str] = ()
-) -> Split[Listing]:
+def join(
+    train: Either, validation: Either, *, rule: str, notes: Iterable[str] = ()
+) -> Split[Either]:
+    """Put two sets of the same classes together and note what validation lacks."""
     present = set(validation.labels)
     lacking = [name for label, name in enumerate(train.classes) if label not in present]
     if lacking:
