@@ -3,7 +3,7 @@
 Source: Krizhevsky 2012, section 5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from alexnet.native.training import update
 from alexnet.nets.chain import Chain, Multipliers
+from alexnet.training.lars import Lars, Term
 
 LayerFactors = dict[str, float]
 
@@ -33,8 +34,15 @@ class MomentumSGD:
     The gradients are those of `worker`, which may be the net itself or a copy of it in bfloat16;
     a copy is rounded anew from the float32 weights in each update.
 
+    With `lars` set, a tensor's rate is multiplied by one that is found anew in each update:
+
+        v <- momentum * v - lr * rate[w] * (decay * w + g)
+
     torch.optim.SGD keeps the rate outside the velocity, which differs whenever the rate changes.
     """
+
+    lars: Lars | None = None
+    """Where the tensors' own rates come from; None leaves them alike."""
 
     def __init__(
         self,
@@ -81,14 +89,29 @@ class MomentumSGD:
             )
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Update every parameter from its gradient and let go of the gradients."""
+    def step(self, rate: float, *, only: Collection[str] | None = None, scale: float = 1.0) -> None:
+        """Update every parameter from `scale` times its gradient and let go of the gradients.
+
+        `only` names the parameters that are updated; the others keep their gradients.
+        """
+        due: list[tuple[_Weights, Tensor]] = []
         for weights in self._weights:
-            gradient, own_rate = weights.at_work.grad, rate * weights.rate
-            weights.at_work.grad = None
-            if gradient is not None and own_rate != 0:
-                factors = self._momentum, own_rate, weights.decay
-                update(weights.own, weights.velocity, gradient, weights.copy, factors=factors)
+            if only is not None and weights.name not in only:
+                continue
+            gradient, weights.at_work.grad = weights.at_work.grad, None
+            if gradient is not None and rate * weights.rate != 0:
+                due.append((weights, gradient))
+        terms = [Term(w.name, w.own, gradient, w.decay) for w, gradient in due]
+        own_rates = self.lars.rates(terms, scale) if self.lars is not None else {}
+        for weights, gradient in due:
+            lr, decay = rate * weights.rate, weights.decay
+            if weights.name in own_rates:  # a tensor, so that a GPU is not waited for
+                gradient = gradient.to(weights.own.dtype).mul_(scale)
+                gradient.add_(weights.own, alpha=decay).mul_(own_rates[weights.name])
+                factors = self._momentum, lr, 0.0
+            else:  # rate * (scale * g + decay * w), with no pass of its own for the scale
+                factors = self._momentum, lr * scale, decay / scale
+            update(weights.own, weights.velocity, gradient, weights.copy, factors=factors)
 
     @torch.no_grad()
     def refresh(self) -> None:

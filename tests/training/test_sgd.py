@@ -137,6 +137,43 @@ def test_a_step_lets_go_of_the_gradients() -> None:
     assert [p.grad for p in net.parameters()] == [None] * 4
 
 
+def test_an_update_of_some_leaves_the_others_and_their_gradients_bit_for_bit() -> None:
+    net = small_net()
+    sgd = MomentumSGD(net)
+    set_gradients(net, 0)
+    sgd.step(0.1)
+    w, v = arrays(dict(net.named_parameters())), arrays(sgd.velocities())
+    g = set_gradients(net, 1)
+    chosen = ["fc8.weight", "conv1.bias"]
+    sgd.step(0.03, only=chosen)
+    for name, parameter in net.named_parameters():
+        same = (
+            np.array_equal(parameter.detach(), w[name]),
+            np.array_equal(sgd.velocities()[name], v[name]),
+        )
+        assert same == ((False, False) if name in chosen else (True, True)), name
+        if name in chosen:
+            assert parameter.grad is None
+        else:
+            np.testing.assert_array_equal(parameter.grad, g[name])
+
+
+def test_rounds_of_scaled_gradients_are_updates_with_those_gradients() -> None:
+    net, other = small_net(), small_net()
+    sgd, plain = MomentumSGD(net, weight_decay=0.5), MomentumSGD(other, weight_decay=0.5)
+    for step, rate in enumerate(RATES):
+        set_gradients(net, step)
+        for name, parameter in other.named_parameters():
+            same = net.get_parameter(name).grad
+            assert same is not None
+            parameter.grad = 3 * same
+        sgd.step(rate, scale=3.0)
+        plain.step(rate)
+        for name, parameter in net.named_parameters():
+            # rate * 3 * (g + decay / 3 * w) rounds otherwise than rate * (3 g + decay * w)
+            torch.testing.assert_close(parameter, other.get_parameter(name), rtol=1e-13, atol=1e-14)
+
+
 def test_velocities_taken_over_go_on_bit_for_bit() -> None:
     whole, first, second = small_net(), small_net(), small_net(seed=1)
     sgd, before, after = MomentumSGD(whole), MomentumSGD(first), MomentumSGD(second)
