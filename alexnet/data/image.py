@@ -12,8 +12,6 @@ import os
 import re
 import stat
 import struct
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +25,10 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from torch.nn.functional import interpolate
+
+from alexnet.data.exif import upright
+from alexnet.data.kinds import kind_of
+from alexnet.data.png import PngError, check_pixels, strip
 
 Picture = npt.NDArray[np.uint8]
 """Pixels in [0, 255], RGB, shape (H, W, 3), C-contiguous."""
@@ -72,7 +74,7 @@ def decode(
         picture, exif = _decode_jpeg(data, limits, strict=strict, at_least=at_least)
     else:
         picture, exif = _decode_other(data, limits)
-    return np.ascontiguousarray(_UPRIGHT[_read_orientation(exif)](picture))
+    return np.ascontiguousarray(upright(picture, exif))
 
 
 def decode_file(
@@ -81,19 +83,28 @@ def decode_file(
     limits: ImageLimits = DEFAULT_LIMITS,
     strict: bool = True,
     at_least: int | None = None,
+    within: Path | None = None,
 ) -> Picture:
-    """Read and decode a picture file; see `decode`.
+    """Read and decode a picture file; see `decode` and `read_file`.
 
     Raises:  ImageError also when the path is no regular file, unreadable or too large.
     """
-    return decode(read_file(path, limits=limits), limits=limits, strict=strict, at_least=at_least)
+    data = read_file(path, limits=limits, within=within)
+    return decode(data, limits=limits, strict=strict, at_least=at_least)
 
 
-def read_file(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+def read_file(
+    path: Path, *, limits: ImageLimits = DEFAULT_LIMITS, within: Path | None = None
+) -> bytes:
     """Read a picture file's bytes, never waiting for a pipe or a device.
 
-    Raises:  ImageError when the path is no regular file, unreadable or too large.
+    `within` names a folder that no link may lead out of; without it links are followed anywhere.
+
+    Raises:  ImageError when the path is no regular file, unreadable, too large, outside `within`,
+             or changes while it is read.
     """
+    if within is not None and not _lies_in(path, within):
+        raise ImageError(f"a link leads out of {within}; put the picture itself there")
     try:
         with open(
             path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
@@ -103,11 +114,22 @@ def read_file(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
                 raise ImageError("not a regular file but a pipe or a device; give a picture file")
             _check_bytes(status.st_size, limits)
             data = file.read(status.st_size + 1)
+            changed_at = os.fstat(file.fileno()).st_mtime_ns
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from error
     if len(data) != status.st_size:
         raise ImageError(f"changed while it was read: {status.st_size} bytes, then {len(data)}")
+    if changed_at != status.st_mtime_ns:
+        raise ImageError("changed while it was read: it was written again")
     return data
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a file is in a folder after all links; one that cannot be found is left to open."""
+    try:
+        return path.resolve(strict=True).is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # RuntimeError: a link to itself, in Python below 3.13
+        return True
 
 
 def resize_shorter_side(picture: Picture, size: int) -> Picture:
@@ -187,6 +209,7 @@ class _JpegHeader:
     width: int
     num_components: int
     exif: bytes
+    in_scans: bool
 
 
 def _decode_jpeg(
@@ -194,8 +217,9 @@ def _decode_jpeg(
 ) -> tuple[Picture, bytes]:
     header = _read_jpeg_header(data)
     _check_sides(header.height, header.width, limits)
-    # Each progressive scan goes over the whole picture, and a scan may cost ten bytes.
-    num_scans = data.count(b"\xff\xda")
+    # Each of several scans goes over the whole picture, and a scan may cost ten bytes. Most files
+    # have one; counting in them would take a twelfth of the time of decoding.
+    num_scans = data.count(b"\xff\xda") if header.in_scans else 1
     if num_scans * header.height * header.width > 20 * limits.max_pixels:
         raise ImageError(
             f"a JPEG of {num_scans} scans over {header.width} x {header.height} pixels takes too "
@@ -224,7 +248,7 @@ def _decode_jpeg(
 
 def _read_jpeg_header(data: bytes) -> _JpegHeader:
     """Walk the segments up to the first scan, as libjpeg does, without decoding."""
-    position, frame, exif = 2, None, b""
+    position, frame, exif, in_scans = 2, None, b"", False
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, position)
         if found is None:
@@ -238,17 +262,23 @@ def _read_jpeg_header(data: bytes) -> _JpegHeader:
         if marker == 0xD9 or len(segment) != length - 2:
             raise ImageError("the JPEG is damaged: it ends before the picture")
         if marker == 0xDA:
+            in_scans |= frame is not None and segment[:1] != bytes(frame[2:])
             break
         if marker in _FRAMES and frame is None:
             frame = _read_jpeg_frame(marker, segment)
+            in_scans = marker == 0xC2
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0") and not exif:
             exif = segment
+        elif marker == 0xE2 and segment.startswith(b"MPF\0"):
+            raise ImageError(
+                "an MPO (several pictures in one file) is not read; save the first as a JPEG"
+            )
         position += length
     else:
         raise ImageError(f"the JPEG has more than {_MAX_SEGMENTS} segments before the picture")
     if frame is None:
         raise ImageError("the JPEG is damaged: no frame header comes before the picture")
-    return _JpegHeader(*frame, exif)
+    return _JpegHeader(*frame, exif, in_scans)
 
 
 def _read_jpeg_frame(marker: int, segment: bytes) -> tuple[int, int, int]:
@@ -273,24 +303,30 @@ def _read_jpeg_frame(marker: int, segment: bytes) -> tuple[int, int, int]:
 
 # ---- PNG, BMP, WebP and GIF ---------------------------------------------------------------------
 
-_PNG_CHUNKS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"])
-_MAX_PNG_CHUNKS = 65_536
-_MAX_PNG_EXTRA_BYTES = 16_000_000
+_READERS: dict[str, type[ImageFile.ImageFile]] = {
+    "PNG": PngImageFile,
+    "GIF": GifImageFile,
+    "WebP": WebPImageFile,
+    "BMP": BmpImageFile,
+}
 
 
 def _decode_other(data: bytes, limits: ImageLimits) -> tuple[Picture, bytes]:
-    fitting = [(name, reader) for name, start, reader in _FORMATS if start.match(data)]
-    if not fitting:
-        raise ImageError(f"this is {_describe(data)}; JPEG, PNG, BMP, WebP and GIF are read")
-    name, reader = fitting[0]
+    name = kind_of(data)
+    if name not in _READERS:
+        raise ImageError(f"this is {name}; JPEG, PNG, BMP, WebP and GIF are read")
     try:
         if name == "PNG":
-            data = _strip_png(data)
+            data = strip(data)
         # Image.open would ask every plugin, and warn of large pictures before we can refuse them.
-        with reader(io.BytesIO(data)) as opened:
+        with _READERS[name](io.BytesIO(data)) as opened:
             _check_sides(opened.height, opened.width, limits)
+            if name == "PNG":
+                check_pixels(data)
             opened.load()
             return _flatten(opened), opened.info.get("exif", b"")
+    except PngError as error:
+        raise ImageError(str(error)) from error
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise anything from SyntaxError to EOFError
@@ -307,93 +343,3 @@ def _flatten(opened: Image.Image) -> Picture:
     page = Image.new("RGB", layer.size, "white")
     page.paste(layer, mask=layer)
     return np.array(page)
-
-
-def _strip_png(data: bytes) -> bytes:
-    """Check each chunk and keep those that make the picture: no text, no animation."""
-    position, kept = 8, [data[:8]]
-    # Pillow cuts 16-bit RGB to 8 bits before it would compare it with the 16-bit colour key.
-    dropped = {b"tRNS"} if data[24:25] == b"\x10" else set()
-    for _ in range(_MAX_PNG_CHUNKS):
-        if position + 12 > len(data):
-            raise ImageError("the PNG is damaged: it ends before its IEND chunk")
-        length, name = struct.unpack_from(">I4s", data, position)
-        end = position + 12 + length
-        if name != b"IDAT" and length > _MAX_PNG_EXTRA_BYTES:
-            raise ImageError(f"the PNG has a chunk {name!r} of {length} bytes; remove it")
-        if end > len(data):
-            raise ImageError(f"the PNG is damaged: its chunk {name!r} is cut short")
-        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
-            raise ImageError(f"the PNG is damaged: the checksum of its chunk {name!r} is wrong")
-        if name in _PNG_CHUNKS - dropped:
-            kept.append(data[position:end])
-        if name == b"IEND":
-            return b"".join(kept)
-        position = end
-    raise ImageError(f"the PNG has more than {_MAX_PNG_CHUNKS} chunks")
-
-
-_FORMATS: list[tuple[str, re.Pattern[bytes], type[ImageFile.ImageFile]]] = [
-    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
-    ("GIF", re.compile(rb"GIF8[79]a"), GifImageFile),
-    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImageFile),
-    ("BMP", re.compile(rb"BM"), BmpImageFile),
-]
-_REFUSED = {
-    rb"II[*+]\0|MM\0[*+]": "a TIFF picture",
-    rb"....ftypavi[fs]": "an AVIF picture",
-    rb"....ftyp(hei|hev|mif1|msf1)": "a HEIC picture",
-    rb"....ftyp": "a video",
-    rb"\0\0\0\x0cjP|\xff\x4f\xff\x51": "a JPEG 2000 picture",
-    rb"\0\0\0\x0cJXL|\xff\x0a": "a JPEG XL picture",
-    rb"8BPS": "a Photoshop picture",
-    rb"\0\0\x01\0": "an icon",
-    rb"\xd0\xcf\x11\xe0": "an OLE file (perhaps FlashPix)",
-    rb"%!PS|\xc5\xd0\xd3\xc6": "an EPS drawing",
-    rb"%PDF": "a PDF document",
-    rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf": "an archive",
-    rb"version https://git-lfs": "a Git LFS pointer (run 'git lfs pull' for the picture)",
-    rb"\s*(<\?xml.*)?<svg": "an SVG drawing",
-    rb"\s*(<!doctype html|<html|<head|<body)": "an HTML page (perhaps a failed download)",
-    rb"\0{32}": "a run of zero bytes",
-}
-
-
-def _describe(data: bytes) -> str:
-    start = data[:1024].removeprefix(b"\xef\xbb\xbf")
-    for pattern, kind in _REFUSED.items():
-        if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
-            return kind
-    return f"no known picture (it starts with {data[:8]!r})"
-
-
-# ---- EXIF ---------------------------------------------------------------------------------------
-
-_UPRIGHT: dict[int, Callable[[Picture], Picture]] = {
-    1: lambda picture: picture,
-    2: lambda picture: picture[:, ::-1],
-    3: lambda picture: picture[::-1, ::-1],
-    4: lambda picture: picture[::-1],
-    5: lambda picture: picture.transpose(1, 0, 2),
-    6: lambda picture: picture[::-1].transpose(1, 0, 2),
-    7: lambda picture: picture[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda picture: picture[:, ::-1].transpose(1, 0, 2),
-}
-
-
-def _read_orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, in the first directory; 1 when the block is broken."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(order + "I", tiff, 4)
-        (num_entries,) = struct.unpack_from(order + "H", tiff, start)
-        for entry in range(num_entries):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, start + 2 + 12 * entry)
-            if tag == 0x0112:
-                return value if kind == 3 and value in _UPRIGHT else 1
-    except struct.error:
-        pass
-    return 1

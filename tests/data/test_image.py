@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pytest
 import simplejpeg
 from PIL import Image
-from PIL.Image import Transpose
 
 from alexnet.data.image import (
     ImageError,
@@ -201,12 +200,6 @@ def test_the_first_frame_of_an_animation_is_taken(kind: str) -> None:
     assert np.array_equal(decode(data), np.full((8, 8, 3), [255, 0, 0]))
 
 
-def test_the_first_picture_of_a_phones_multi_picture_jpeg_is_taken() -> None:
-    second = Image.new("RGB", (64, 48), "red")
-    data = encode(PHOTO, "MPO", {"save_all": True, "append_images": [second], "quality": 95})
-    assert np.array_equal(decode(data), decode(JPEG))
-
-
 def test_bytes_after_the_end_of_a_jpeg_are_ignored() -> None:
     assert np.array_equal(decode(JPEG + b"garbage" * 100), decode(JPEG))
 
@@ -227,51 +220,6 @@ def test_a_scaled_jpeg_keeps_the_shorter_side_wanted() -> None:
         assert min(height, width) >= min(at_least, 400)
         assert (height, width) == (400, 600) or at_least <= height <= 200
     assert decode(data, at_least=50).shape == (50, 75, 3)
-
-
-# ---- EXIF ---------------------------------------------------------------------------------------
-
-TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_orientation_is_applied(kind: str, orientation: int) -> None:
-    expected = Image.fromarray(decode(encode(PHOTO, kind)))
-    if orientation > 1:
-        expected = expected.transpose(TURNS[orientation])
-    for order in "<>":
-        turned = decode(encode(PHOTO, kind, {"exif": exif(orientation, order=order)}))
-        assert np.array_equal(turned, np.asarray(expected))
-        assert turned.flags.c_contiguous
-
-
-def test_the_first_exif_block_counts() -> None:
-    data = encode(PHOTO, "JPEG", {"quality": 95, "exif": exif(6)})
-    late = b"\xff\xe1" + struct.pack(">H", 2 + len(exif(3))) + exif(3)
-    start = data.index(b"\xff\xdb")
-    assert np.array_equal(decode(data[:start] + late + data[start:]), decode(data))
-
-
-@pytest.mark.parametrize(
-    "block",
-    [exif(0), exif(9), exif(6, at=4000), exif(6, at=2**32 - 1), exif(6)[:20], exif(6)[:8],
-     exif(6, at=4).replace(b"\x12\x01", b"\0\0"), b"Exif\0\0" + b"\xff" * 60_000,
-     exif(6).replace(b"\x12\x01\x03", b"\x12\x01\x04"),
-     exif(6, count=65_535).replace(b"\x12\x01", b"\0\0")],
-)  # fmt: skip
-def test_a_broken_exif_block_is_as_none(block: bytes) -> None:
-    assert np.array_equal(
-        decode(encode(PHOTO, "JPEG", {"quality": 95, "exif": block})), decode(JPEG)
-    )
 
 
 # ---- Files --------------------------------------------------------------------------------------
