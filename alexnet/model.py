@@ -77,8 +77,17 @@ def create(
     return Model(name, net, classes, preprocessing, text_of(known))
 
 
-def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = None) -> None:
-    """Write a model, all or nothing; `record` says where it comes from (step, errors)."""
+def save_model(
+    model: Model,
+    folder: Path,
+    *,
+    weights: dict[str, Tensor] | None = None,
+    record: dict[str, Any] | None = None,
+) -> None:
+    """Write a model, all or nothing; `record` says where it comes from (step, errors).
+
+    `weights` are the whole net's, where the model's own net is only a part of it.
+    """
     content = {
         "kind": "model",
         "net": model.name,
@@ -88,9 +97,8 @@ def save_model(model: Model, folder: Path, *, record: dict[str, Any] | None = No
         "record": record or {},
     }
     statistics = model.preprocessing.statistics.tensors()
-    store.write(
-        folder, content, {"weights": dict(model.net.state_dict()), "statistics": statistics}
-    )
+    whole = dict(model.net.state_dict()) if weights is None else weights
+    store.write(folder, content, {"weights": whole, "statistics": statistics})
 
 
 def open_model(path: Path, *, device: torch.device | None = None) -> Model:

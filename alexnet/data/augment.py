@@ -146,7 +146,7 @@ def in_colours(x: Tensor, colours: Colours) -> Tensor:
 def random_resized_cut(
     pictures: Tensor,
     preprocessing: Preprocessing,
-    generator: torch.Generator,
+    draws: Tensor,
     *,
     smallest_area: float,
     flip: bool = True,
@@ -156,13 +156,12 @@ def random_resized_cut(
 
         area ~ U(smallest_area, 1) of the picture,   log(width / height) ~ U(log 3/4, log 4/3)
 
-    Shapes:  as `cut`.
+    Shapes:  as `cut`; draws (5, N), uniform in [0, 1): area, shape, two of the place, mirror.
     Source:  Szegedy et al. 2014, Going deeper with convolutions, section 6; not in the paper.
     """
     count, height, width = pictures.shape[:3]
     size = preprocessing.crop_size
     assert preprocessing.subtract != "mean-image", "a mean image has no meaning in a resized window"
-    draws = torch.rand(5, count, generator=generator)
     area = height * width * (smallest_area + (1 - smallest_area) * draws[0])
     ratio = torch.exp((draws[1] * 2 - 1) * torch.log(torch.tensor(4 / 3)))
     heights = (area / ratio).sqrt().round().clamp(1, height)

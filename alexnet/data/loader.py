@@ -49,6 +49,11 @@ class Batch:
         """Pictures of the batch, over all processes."""
         return len(self.labels) + self.others
 
+    @property
+    def rows(self) -> slice:
+        """Where these pictures stand in the whole batch."""
+        return slice(self.first, self.first + len(self.labels))
+
 
 @dataclass(frozen=True)
 class Share:
@@ -151,6 +156,10 @@ class Loader:
         self.bad[path] = reason
         if self.on_bad_image == "stop":
             raise DataError(f"{path}: {reason}; remove the file, or go on with --on-bad-image skip")
+        self.check_bad()
+
+    def check_bad(self) -> None:
+        """Raise DataError if more than 1 % of the pictures have been refused."""
         if len(self.bad) > max(1, MOST_BAD_SHARE * len(self.listing)):
             named = "; ".join(f"{path}: {reason}" for path, reason in list(self.bad.items())[:5])
             raise DataError(

@@ -34,7 +34,7 @@ def probabilities(
     for top, left, flip in corners:
         windows = same_windows(len(pictures), top, left, flip=flip)
         x = cut(pictures, windows, preprocessing)
-        with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+        with torch.autocast(x.device.type, dtype, enabled=dtype.itemsize == 2):
             logits = net(x)
         total = total.to(x.device) + logits.float().softmax(1)
     return total / len(corners)
@@ -52,8 +52,7 @@ def evaluate(
     """Add the errors of `net` over `batches` to `counts` and return it; no picture is left out."""
     device = next(chain(net.parameters(), net.buffers())).device
     for batch in batches:
-        if len(batch.labels):
-            pictures = batch.pictures.to(device)
-            p = probabilities(net, pictures, preprocessing, views=views, dtype=dtype)
-            counts.add(p, batch.labels.to(device))
+        pictures = batch.pictures.to(device)
+        p = probabilities(net, pictures, preprocessing, views=views, dtype=dtype)
+        counts.add(p, batch.labels.to(device))
     return counts

@@ -10,7 +10,8 @@ Any net whose layers form a chain is cut by the same rules, whatever its name:
   layer. In AlexNet these are conv3, fc6, fc7 and fc8.
 - Norms, pools and activations work on the own maps. A response norm whose window reaches into the
   maps of another column gets those first.
-- The logits are collected, so that each process has all of them.
+- The logits are collected, so that each process has all of them. A last layer whose kernels cannot
+  be cut evenly, as fc8 of three classes, is computed whole by every process.
 
 A crossing starts as soon as its input is there. While it is under way the layer works on the own
 part; in the backward pass the gradients of the others' parts leave first, and that of the weights
@@ -19,6 +20,7 @@ is computed while they travel.
 Source: Krizhevsky 2012, section 3.5 and figure 2; his notes of 2012 for several cards.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +32,7 @@ from alexnet.layers.dropout import Dropout
 from alexnet.layers.inner_product import InnerProduct
 from alexnet.layers.padding import PadToStride
 from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
-from alexnet.nets.chain import Chain
+from alexnet.nets.chain import Chain, Multipliers
 from alexnet.parallel.collectives import Circle, collect, gather, start_gather, start_sum
 from alexnet.parallel.dropout import Rows, SharedDropout
 
@@ -56,13 +58,54 @@ class Columns(Chain):
             )
         self.classes, self.input_size, self.circle = net.classes, net.input_size, circle
         whole = True  # whether each process has all maps: before the first layer with weights
-        for name, layer in net.steps():
+        steps = list(net.steps())
+        for number, (name, layer) in enumerate(steps):
+            if stays_whole(steps, number, circle):
+                assert isinstance(layer, nn.Linear)
+                self.add_module(name, WholeLayer(layer, circle))
+                continue
             try:
                 self.add_module(name, part_of(layer, circle, rows, reads_all=whole))
             except ValueError as error:
                 raise ValueError(f"{name} cannot run in {circle.size} columns: {error}") from None
             whole = whole and not isinstance(layer, nn.Conv2d | nn.Linear)
-        self.add_module("collected", Collected(circle))
+        self._multipliers = net.multipliers()
+        if not any(isinstance(layer, WholeLayer) for layer in self.children()):
+            self.add_module("collected", Collected(circle))
+
+    def multipliers(self) -> dict[str, Multipliers]:
+        """Return what the whole net's source says of single parameters' rates."""
+        return self._multipliers
+
+    @property
+    def cut_names(self) -> frozenset[str]:
+        """Return the names of the parameters of which this process holds a part."""
+        return names_of(self.named_children())
+
+
+def names_of(layers: Iterable[tuple[str, nn.Module]]) -> frozenset[str]:
+    """Return the names of the parameters of the layers that are cut."""
+    return frozenset(
+        f"{name}.{parameter}"
+        for name, layer in layers
+        if not isinstance(layer, WholeLayer)
+        for parameter, _ in layer.named_parameters()
+    )
+
+
+def stays_whole(steps: Sequence[tuple[str, nn.Module]], number: int, circle: Circle) -> bool:
+    """Return whether a layer is the last with weights, fully connected, and cannot be cut evenly.
+
+    Where it is the only one, there is nothing before it to collect.
+    """
+    layer = steps[number][1]
+    weighted = [each for _, each in steps if isinstance(each, nn.Conv2d | nn.Linear)]
+    return (
+        isinstance(layer, nn.Linear)
+        and layer is weighted[-1]
+        and len(weighted) > 1
+        and layer.out_features % circle.size > 0
+    )
 
 
 def whole_tensor(part: Tensor, circle: Circle) -> Tensor:
@@ -184,6 +227,19 @@ class Collected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of all classes; from here on each process computes the same."""
         return collect(x, self._circle, 1)
+
+
+class WholeLayer(nn.Module):
+    """A last layer that every process computes alike, from the maps of all columns."""
+
+    def __init__(self, layer: nn.Linear, circle: Circle) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self._circle = circle
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of all classes; from here on each process computes the same."""
+        return F.linear(collect(x.flatten(1), self._circle, 1), self.weight, self.bias)
 
 
 def part_of(layer: nn.Module, circle: Circle, rows: Rows, *, reads_all: bool) -> nn.Module:

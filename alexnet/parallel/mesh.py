@@ -121,7 +121,7 @@ def join(
     `device` is "cuda" for one GPU a process. A process alone has nobody to meet.
 
     Raises: ValueError if the columns do not divide the processes, or a machine has fewer GPUs than
-            processes, or the processes run different versions.
+            processes, or the processes run different versions. PeerError if another process ends.
     """
     world = World.of(environment)
     if columns < 1 or world.size % columns:
@@ -135,7 +135,8 @@ def join(
         return
     store, rank, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
     _compare_versions(store, world)
-    backend = "nccl" if place.type == "cuda" else "gloo"
+    # what processes tell each other about the run lies in the processor's memory
+    backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
     dist.init_process_group(
         backend,
         store=PrefixStore("messages", store),
@@ -146,8 +147,11 @@ def join(
     try:
         shape = (world.size // columns, columns)
         both = init_device_mesh(place.type, shape, mesh_dim_names=("data", "model"))
-        with Watch(PrefixStore("signs", store), rank=rank, size=size):
-            yield Mesh(world, columns, place, both.get_group("data"), both.get_group("model"))
+        with Watch(PrefixStore("signs", store), rank=rank, size=size) as watch:
+            try:
+                yield Mesh(world, columns, place, both.get_group("data"), both.get_group("model"))
+            except Exception as error:
+                raise watch.explain(error)  # noqa: B904  it is the same, or says more
     finally:
         dist.destroy_process_group()
 

@@ -5,6 +5,7 @@
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from alexnet.training.schedule import Plateau
 from alexnet.training.sgd import MomentumSGD
 
 KEPT = 2
+Own = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass
@@ -43,7 +45,11 @@ class Position:
 
 
 def save_checkpoint(
-    folder: Path, position: Position, net: Chain, optimizer: MomentumSGD, classes: tuple[str, ...]
+    folder: Path,
+    position: Position,
+    weights: dict[str, Tensor],
+    velocities: dict[str, Tensor],
+    classes: tuple[str, ...],
 ) -> None:
     """Write a checkpoint and remove all but the newest two.
 
@@ -52,7 +58,7 @@ def save_checkpoint(
     target = folder / f"step-{position.step:08d}"
     values = asdict(position) | {"loss_sum": float(position.loss_sum)}
     content = {"kind": "checkpoint", "position": values, "classes": list(classes)}
-    groups = {"weights": dict(net.state_dict()), "velocities": optimizer.velocities()}
+    groups = {"weights": weights, "velocities": velocities}
     store.write(target, content, groups)
     for old in sorted(folder.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
@@ -70,16 +76,19 @@ def newest_checkpoint(folder: Path) -> Path:
 
 
 def load_checkpoint(
-    path: Path, net: Chain, optimizer: MomentumSGD, classes: tuple[str, ...]
+    path: Path, net: Chain, optimizer: MomentumSGD, classes: tuple[str, ...], own: Own = dict
 ) -> Position:
     """Give net and optimizer the state of a checkpoint and return its position.
+
+    `own` takes this process's parts of tensors by name; alone it takes all.
 
     Raises: StoreError if any byte is damaged, or the classes are not those of the data.
     """
     content, groups = store.read(path)
     _check_classes(path, tuple(content["classes"]), classes)
-    load_weights(net, groups["weights"], path)
-    optimizer.load_velocities(groups["velocities"])
+    load_weights(net, own(groups["weights"]), path)
+    optimizer.load_velocities(own(groups["velocities"]))
+    optimizer.refresh()
     values: dict[str, Any] = content["position"]
     return Position(**{**values, "plateau": Plateau(**values["plateau"])})
 

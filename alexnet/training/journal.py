@@ -13,19 +13,26 @@ from alexnet import store
 
 
 class Journal:
-    """Appends lines to a run's journal; the file is open only while it is written."""
+    """Appends lines to a run's journal; the file is open only while it is written.
 
-    def __init__(self, path: Path) -> None:
+    Without a path nothing is kept: of several processes one writes for all.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def take_back(self, *, after_step: int) -> None:
         """Remove the lines after an update, and a last line that was cut off."""
+        if self._path is None:
+            return
         kept = [line for line in read_journal(self._path) if line["step"] <= after_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         store.write_atomically(self._path, text.encode())
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append a line; it has reached the disk when this returns."""
+        if self._path is None:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             file.flush()

@@ -1,7 +1,8 @@
 """The training loop.
 
 Source: Krizhevsky 2012, sections 4 and 5. Every random number comes from the seed and the number
-of the update, so a run that was stopped goes on bit for bit.
+of the update, so a run that was stopped goes on bit for bit. Whether one process trains or several,
+they run these lines; `run.team` knows the others.
 """
 
 import time
@@ -9,22 +10,18 @@ import time
 import torch
 from torch import Tensor
 
-from alexnet.data import augment
 from alexnet.data.loader import Batch, derive_seed
 from alexnet.evaluation.evaluate import evaluate
 from alexnet.evaluation.metrics import Counts
 from alexnet.model import save_model
+from alexnet.parallel.team import Word
 from alexnet.training.checkpoint import save_checkpoint
 from alexnet.training.guards import LossGuard, check_finite
-from alexnet.training.initialise import normalise_outputs
 from alexnet.training.interrupt import Interrupted, stop_requests
+from alexnet.training.look import look
 from alexnet.training.progress import Display, Meter
 from alexnet.training.schedule import learning_rate
 from alexnet.training.setup import Run
-from alexnet.training.step import gradients
-
-NORMALISED_ON = 128
-"""Pictures on which `init = "normalised"` measures means and deviations."""
 
 
 def train(run: Run) -> Counts:
@@ -33,13 +30,10 @@ def train(run: Run) -> Counts:
     Raises: GuardStop if training cannot succeed, Interrupted after Ctrl-C or SIGTERM (a checkpoint
             is written), DataError if too many pictures are bad.
     """
-    recipe, position = run.recipe, run.position
+    recipe, position, team = run.recipe, run.position, run.team
     guard = LossGuard(len(run.model.classes), recipe.stuck_after)
     saved_at, meter = time.monotonic(), Meter()
     counts = Counts(run.model.classes)
-    if recipe.init == "normalised" and position.step == 0:
-        normalise_outputs(run.model.net, _first_look(run))
-    run.optimizer.refresh()
     with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
         while not position.finished:
             batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
@@ -49,18 +43,21 @@ def train(run: Run) -> Counts:
                     batch = next(batches, None)
                 if batch is None:
                     break
-                rate = _rate(run)
+                batch, rate = team.place(batch, run.train), _rate(run)
                 position.loss_sum += update(run, batch, rate)
                 position.loss_steps += 1
                 position.step, position.index = position.step + 1, batch.end
-                position.seconds += meter.add(len(batch.labels))
+                due = time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes
+                word = Word(stop.reason, due, position.seconds + meter.add(batch.whole))
+                word = team.agree(word)
+                position.seconds = word.seconds
                 display.step(position.step, position.epoch)
 
                 # once in a while: report, and make sure that it is worth going on
                 if position.step % recipe.report_every == 0 or run.progress == 1:
                     speed, wait_share = meter.read()
                     values = {
-                        "loss": float(position.loss_sum) / position.loss_steps,
+                        "loss": team.total(position.loss_sum) / position.loss_steps,
                         "lr": rate,
                         "images_per_second": round(speed, 1),
                         "wait_share": round(wait_share, 3),
@@ -71,13 +68,13 @@ def train(run: Run) -> Counts:
                     guard.check(position.step, values["loss"])
 
                 # once in a while: save
-                if stop.reason or time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes:
-                    check_finite(position.step, float(position.loss_sum))
+                if word.stopping or word.saving:
+                    check_finite(position.step, team.total(position.loss_sum))
                     save(run)
                     saved_at = time.monotonic()
-                if stop.reason:
+                if word.stopping:
                     raise Interrupted(
-                        f"{stop.reason}: saved at update {position.step} of {run.total_steps}; "
+                        f"{word.stopping}: saved at update {position.step} of {run.total_steps}; "
                         f"go on with: alexnet train --resume {run.folder}"
                     )
 
@@ -91,26 +88,34 @@ def train(run: Run) -> Counts:
             position.finished = ended or run.progress == 1
             display.say(_describe(run, counts))
             if improved or recipe.keep_model == "last":
-                record = {"step": position.step, "validation": counts.to_json()}
-                save_model(run.model, run.folder / "model", record=record)
+                keep_model(run, counts)
             save(run)
             saved_at, meter = time.monotonic(), Meter()
     return counts
 
 
 def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
-    """Make one update from one batch and return its loss, the mean over the pictures."""
-    if not len(batch.labels):
+    """Make one update from one batch.
+
+    Returns this process's part of the loss, the mean over the pictures of all processes: those of
+    all add up to it.
+    """
+    if not batch.whole:
         return 0.0
     recipe, step = run.recipe, run.position.step
-    x = _look(run, batch)
+    x = look(
+        batch,
+        run.model.preprocessing,
+        recipe=recipe,
+        step=step,
+        device=run.device,
+        dtype=run.dtype,
+    )
     labels = batch.labels.to(run.device)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", step))
-    loss = gradients(
-        run.worker, x, labels, parts=recipe.accumulate, smoothing=recipe.label_smoothing
-    )
+    loss = run.gradients(x, labels, batch.whole, rate)
     if recipe.clip_norm:
-        torch.nn.utils.clip_grad_norm_(run.worker.parameters(), recipe.clip_norm)
+        run.team.clip(run.worker, recipe.clip_norm)
     run.optimizer.step(rate)
     return loss
 
@@ -121,6 +126,8 @@ def validate(run: Run) -> Counts:
     batches = run.validation.epoch(0, seed=None)
     counts = Counts(model.classes)
     evaluate(model.net, batches, model.preprocessing, counts, dtype=run.dtype)
+    run.team.merge_bad(run.validation)
+    counts = run.team.add_counts(counts)
     run.journal.write(
         "validation",
         run.position.step,
@@ -137,42 +144,23 @@ def validate(run: Run) -> Counts:
 
 
 def save(run: Run) -> None:
-    """Write a checkpoint of the run as it stands."""
-    folder = run.folder / "checkpoints"
-    save_checkpoint(folder, run.position, run.model.net, run.optimizer, run.model.classes)
+    """Write a checkpoint of the run as it stands, in the layout of a process alone."""
+    position, team = run.position, run.team
+    whole = team.total(position.loss_sum)
+    position.loss_sum = whole if team.leads else 0.0
+    weights = team.whole(run.model.net.state_dict())
+    velocities = team.whole(run.optimizer.velocities())
+    if team.leads:
+        folder = run.folder / "checkpoints"
+        save_checkpoint(folder, position, weights, velocities, run.model.classes)
 
 
-def _look(run: Run, batch: Batch) -> Tensor:
-    """Return a training batch as the net sees it: random windows, mirrored, relit."""
-    recipe, preprocessing = run.recipe, run.model.preprocessing
-    seed = derive_seed(recipe.seed, "augment", run.position.step)
-    generator = torch.Generator().manual_seed(seed)
-    count, pictures = len(batch.labels), batch.pictures.to(run.device)
-    shift = None
-    if recipe.lighting:
-        statistics = preprocessing.statistics
-        shift = augment.lighting(count, statistics, strength=recipe.lighting, generator=generator)
-    if recipe.crop == "random-resized":
-        return augment.random_resized_cut(
-            pictures,
-            preprocessing,
-            generator,
-            smallest_area=recipe.smallest_area,
-            flip=recipe.flip,
-            shift=shift,
-        ).to(run.dtype)
-    windows = augment.random_windows(count, preprocessing.border, generator, flip=recipe.flip)
-    return augment.cut(pictures, windows, preprocessing, shift=shift, dtype=run.dtype)
-
-
-def _first_look(run: Run) -> Tensor:
-    """Return the first `NORMALISED_ON` pictures of the run, or a few more, as the net sees them."""
-    looks: list[Tensor] = []
-    for batch in run.train.epoch(0, seed=run.recipe.seed):
-        looks.append(_look(run, batch))
-        if sum(map(len, looks)) >= NORMALISED_ON:
-            break
-    return torch.cat(looks).float()
+def keep_model(run: Run, counts: Counts) -> None:
+    """Write the model that the run leaves."""
+    weights = run.team.whole(run.model.net.state_dict())
+    if run.team.leads:
+        record = {"step": run.position.step, "validation": counts.to_json()}
+        save_model(run.model, run.folder / "model", weights=weights, record=record)
 
 
 def _rate(run: Run) -> float:

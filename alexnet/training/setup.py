@@ -14,28 +14,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from alexnet import store
 from alexnet.convolution.swap import Swapped, check_algorithm, swap
 from alexnet.data import statistics as data_statistics
 from alexnet.data.augment import Preprocessing
 from alexnet.data.folder import DataError, Split, split_folder
-from alexnet.data.loader import Loader, derive_seed
+from alexnet.data.loader import Loader, Share, derive_seed
 from alexnet.data.pictures import Pictures
 from alexnet.data.statistics import Statistics
 from alexnet.device import choose_device, choose_dtype
 from alexnet.model import SUFFIX, Model, architecture, create
 from alexnet.nets.chain import Chain
+from alexnet.parallel.team import Team
 from alexnet.store import StoreError
 from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkpoint
 from alexnet.training.guards import check_room
-from alexnet.training.initialise import not_normalisable
+from alexnet.training.initialise import normalise_outputs, not_normalisable
 from alexnet.training.journal import Journal
+from alexnet.training.look import look
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
-from alexnet.training.step import at_work
+from alexnet.training.step import Gradients, at_work, gradients_with
 
 NET_FILE = f"net{SUFFIX}"
+NORMALISED_ON = 128
+"""Pictures on which `init = "normalised"` measures means and deviations."""
 
 
 @dataclass
@@ -50,11 +55,15 @@ class Run:
     model: Model
     worker: Chain
     """What computes: the model's net, or its copy in bfloat16."""
+    gradients: Gradients
+    """What adds its gradients."""
     optimizer: MomentumSGD
     position: Position
     journal: Journal
     device: torch.device
     dtype: torch.dtype
+    team: Team
+    """Those who train together; of the model's net and of the pictures each has its part."""
     swapped: tuple[Swapped, ...] = ()
     """The convolutions, where the recipe asks for another arithmetic than torch's."""
 
@@ -78,13 +87,26 @@ class Run:
         return min(done, 1.0)
 
 
-def start(recipe: Recipe, folder: Path) -> Run:
+@dataclass(frozen=True)
+class _Data:
+    """What a run trains on and is measured on."""
+
+    split: Split[Pictures]
+    train: Loader
+    validation: Loader
+
+
+def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
     """Set up a new run: list and split the data, compute statistics, draw the weights.
+
+    A folder that torchrun's restart finds, without a checkpoint, is begun anew.
 
     Raises: DataError if the data cannot be trained on, ValueError for a recipe that does not fit,
             OSError if the folder cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
+    team = team or Team()
+    again = team.mesh.world.restarts > 0
+    if team.leads and folder.exists() and any(folder.iterdir()) and not again:
         raise ValueError(
             f"run folder {folder} is not empty; go on with --resume {folder}, "
             "or choose another --out"
@@ -92,26 +114,31 @@ def start(recipe: Recipe, folder: Path) -> Run:
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
     architecture(recipe.net).check_input(_crop_size(recipe))
     check_algorithm(recipe.convolution, choose_device(recipe.device))
-    split = _split(recipe)
-    _check_parts(recipe, len(split.train))
+    data = _open_data(recipe, team)
+    _check_parts(recipe, len(data.split.train))
     folder.mkdir(parents=True, exist_ok=True)
-    train, validation = _loaders(recipe, split)
-    statistics = data_statistics.compute(b.pictures for b in train.epoch(0, seed=None))
-    run = _assemble(recipe, folder, split, (train, validation), statistics)
+    pictures = (batch.pictures for batch in data.train.epoch(0, seed=None))
+    statistics = data_statistics.compute(pictures, add_up=team.add_up)
+    run = _assemble(recipe, folder, data, statistics, team)
     # Nothing is written before all is checked: after an error the same --out serves again.
-    record = {"kind": "data", "rule": split.rule, "fingerprint": _fingerprint(split)}
-    store.write(folder / "data", record, {"statistics": statistics.tensors()})
-    if run.model.text:  # the run keeps its own: the file may change or go
-        store.write_atomically(folder / NET_FILE, run.model.text.encode())
-    store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
+    if team.leads:
+        fingerprint = _fingerprint(data.split)
+        record = {"kind": "data", "rule": data.split.rule, "fingerprint": fingerprint}
+        store.write(folder / "data", record, {"statistics": statistics.tensors()})
+        if run.model.text:  # the run keeps its own: the file may change or go
+            store.write_atomically(folder / NET_FILE, run.model.text.encode())
+        store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
+    if again:
+        run.journal.take_back(after_step=-1)
     return run
 
 
-def resume(folder: Path) -> Run:
-    """Set up a run where its newest checkpoint left it.
+def resume(folder: Path, team: Team | None = None) -> Run:
+    """Set up a run where its newest checkpoint left it, in whatever layout.
 
     Raises: StoreError if checkpoint or statistics are damaged or the data are not those of the run.
     """
+    team = team or Team()
     if not (folder / "recipe.toml").is_file():
         raise StoreError(f"{folder} is not a run: it has no recipe.toml; give the folder of a run")
     recipe = load(folder / "recipe.toml")
@@ -119,19 +146,21 @@ def resume(folder: Path) -> Run:
     if (folder / NET_FILE).is_file():
         recipe = replace(recipe, net=str(folder / NET_FILE))
     checkpoint = newest_checkpoint(folder / "checkpoints")
-    split = _split(recipe)
+    data = _open_data(recipe, team)
     record, groups = store.read(folder / "data")
-    run = _assemble(
-        recipe, folder, split, _loaders(recipe, split), Statistics(**groups["statistics"])
-    )
+    run = _assemble(recipe, folder, data, Statistics(**groups["statistics"]), team, fresh=False)
     run.model.name = named
     try:
-        run.position = load_checkpoint(checkpoint, run.model.net, run.optimizer, run.model.classes)
+        run.position = load_checkpoint(
+            checkpoint, run.model.net, run.optimizer, run.model.classes, team.own
+        )
     except StoreError as error:
         older = [path.name for path in checkpoint.parent.glob("step-*") if path != checkpoint]
         hint = f"; remove {checkpoint} to go on from {max(older)}" if older else ""
         raise StoreError(f"{error}{hint}") from None
-    if record["fingerprint"] != _fingerprint(split):
+    if not team.leads:  # one process has counted the losses before for all
+        run.position.loss_sum = 0.0
+    if record["fingerprint"] != _fingerprint(data.split):
         raise StoreError(
             f"the pictures in {recipe.data} are not those that the run began with (names or number "
             "differ); put them back, or start a new run"
@@ -140,14 +169,38 @@ def resume(folder: Path) -> Run:
     return run
 
 
+def _open_data(recipe: Recipe, team: Team) -> _Data:
+    """List and split the pictures, and make sure that all processes see the same.
+
+    Raises: DataError if they do not, ValueError if the batch cannot be shared.
+    """
+    groups = team.mesh.groups
+    if recipe.batch % groups:
+        raise ValueError(
+            f"batch is {recipe.batch}, which does not divide into {groups} equal parts; use a "
+            f"multiple of {groups}, or another number of processes"
+        )
+    split = _split(recipe)
+    prints = team.hear(_fingerprint(split))
+    odd = [rank for rank, each in enumerate(prints) if each != prints[0]]
+    if odd:
+        raise DataError(
+            f"rank {odd[0]} finds other pictures in {recipe.data} than rank 0; give each machine "
+            "the same files, or share the folder"
+        )
+    return _Data(split, *_loaders(recipe, split, team))
+
+
 def _assemble(
     recipe: Recipe,
     folder: Path,
-    split: Split[Pictures],
-    loaders: tuple[Loader, Loader],
+    data: _Data,
     statistics: Statistics,
+    team: Team,
+    *,
+    fresh: bool = True,
 ) -> Run:
-    device = choose_device(recipe.device)
+    device = _device(recipe, team)
     preprocessing = Preprocessing(
         statistics,
         recipe.picture_size,
@@ -157,11 +210,16 @@ def _assemble(
         "grey" if architecture(recipe.net).channels == 1 else "rgb",
     )
     seed = derive_seed(recipe.seed, "weights")
-    model = create(recipe.net, split.train.classes, preprocessing, seed=seed)
+    model = create(recipe.net, data.split.train.classes, preprocessing, seed=seed)
     if recipe.init == "normalised" and (reason := not_normalisable(model.net)):
         raise ValueError(reason)
     model.net.to(device)
     dtype = choose_dtype(recipe.precision, device)
+    if fresh and recipe.init == "normalised" and team.leads:
+        first = _first_look(recipe, data.train, preprocessing, device, dtype)
+        normalise_outputs(model.net, first.to(next(model.net.parameters()).dtype))
+    team.same_weights(model.net)
+    model.net = team.spread(model.net)
     check_algorithm(recipe.convolution, device)
     swapped = swap(model.net, recipe.convolution) if recipe.convolution != "native" else ()
     worker = at_work(model.net, dtype)
@@ -173,23 +231,48 @@ def _assemble(
         bias_factors=(recipe.bias_lr, recipe.bias_decay),
         layer_factors=recipe.layer_lr,
     )
-    checkpoint_bytes = 8 * sum(p.numel() for p in model.net.parameters())
-    check_room(folder, checkpoint_bytes)
+    if team.leads:
+        check_room(folder, 8 * sum(p.numel() for p in model.net.parameters()))
     return Run(
         folder=folder,
         recipe=recipe,
-        split=split,
-        train=loaders[0],
-        validation=loaders[1],
+        split=data.split,
+        train=data.train,
+        validation=data.validation,
         model=model,
         worker=worker,
+        gradients=gradients_with(team, worker, recipe=recipe, optimizer=optimizer),
         optimizer=optimizer,
         position=Position(),
-        journal=Journal(folder / "journal.jsonl"),
+        journal=Journal(folder / "journal.jsonl" if team.leads else None),
         device=device,
         dtype=dtype,
+        team=team,
         swapped=swapped,
     )
+
+
+def _device(recipe: Recipe, team: Team) -> torch.device:
+    """Return the device of this process: its own GPU, where several share a machine."""
+    return choose_device(recipe.device) if team.size == 1 else team.mesh.device
+
+
+def _first_look(
+    recipe: Recipe,
+    loader: Loader,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Return the first `NORMALISED_ON` pictures of a run, or a few more, as the net sees them."""
+    looks: list[Tensor] = []
+    whole = loader if loader.share.parts == 1 else replace(loader, share=Share())
+    for batch in whole.epoch(0, seed=recipe.seed):
+        x = look(batch, preprocessing, recipe=recipe, step=0, device=device, dtype=dtype)
+        looks.append(x)
+        if sum(map(len, looks)) >= NORMALISED_ON:
+            break
+    return torch.cat(looks)
 
 
 def _crop_size(recipe: Recipe) -> int:
@@ -228,18 +311,20 @@ def _split(recipe: Recipe) -> Split[Pictures]:
     return split
 
 
-def _loaders(recipe: Recipe, split: Split[Pictures]) -> tuple[Loader, Loader]:
+def _loaders(recipe: Recipe, split: Split[Pictures], team: Team) -> tuple[Loader, Loader]:
     """Return the loaders of training and validation; they share the memory for pictures."""
-    memory = round(recipe.cache_gib * 2**30)
+    here = team.mesh.world.local_size  # processes that share this machine's memory and cores
+    memory = round(recipe.cache_gib * 2**30) // here
     loaders: list[Loader] = []
     for listing in (split.train, split.validation):
         loader = Loader(
             listing,
             batch_size=recipe.batch,
             picture_size=recipe.picture_size,
-            workers=recipe.workers or os.cpu_count() or 1,
+            workers=recipe.workers or max(1, (os.cpu_count() or 1) // here),
             cache_bytes=memory,
             on_bad_image=recipe.on_bad_image,
+            share=team.share,
         )
         memory -= loader.cached_bytes
         loaders.append(loader)

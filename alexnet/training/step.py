@@ -4,15 +4,24 @@ Source: Krizhevsky 2012, section 5.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from alexnet.layers.loss import cross_entropy_sum
-from alexnet.nets.chain import Heads
+from alexnet.nets.chain import Chain, Heads
+from alexnet.parallel.hybrid import HybridNet, HybridStep
+from alexnet.parallel.replicas import Replica
+from alexnet.parallel.team import Team
+from alexnet.training.recipe import Recipe
+from alexnet.training.sgd import MomentumSGD
 
 Net = TypeVar("Net", bound=nn.Module)
+Gradients = Callable[[Tensor, Tensor, int, float], Tensor]
+"""What adds the gradients of an update: of pictures, labels, the number of pictures of the whole
+batch and the rate. It returns this process's part of the loss."""
 
 
 class Worker(Protocol):
@@ -31,7 +40,7 @@ def at_work(net: Net, dtype: torch.dtype) -> Net:
     A layer that keeps numbers in buffers, as batch norm its statistics, is not copied: the worker
     has the net's own, in float32, so that what it gathers while training is the net's.
     """
-    if dtype == torch.float32:
+    if dtype == next(net.parameters()).dtype:
         return net
     kept = {id(layer): layer for layer in net.modules() if _keeps_numbers(layer)}
     worker = copy.deepcopy(net, dict(kept))
@@ -74,7 +83,8 @@ def gradients(
     Shapes:  x (N, C, H, W) in the worker's type, labels (N,) int64 -> () float32.
     """
     total = torch.zeros((), device=x.device)
-    for part, part_labels in zip(x.chunk(parts), labels.chunk(parts), strict=True):
+    pairs = zip(x.tensor_split(parts), labels.tensor_split(parts), strict=True)
+    for part, part_labels in pairs:
         heads = worker.heads(part)
         loss = cross_entropy_sum(heads.logits, part_labels, smoothing)
         for logits in heads.auxiliary:
@@ -83,3 +93,29 @@ def gradients(
         loss.backward()
         total += loss.detach()
     return total
+
+
+def gradients_with(
+    team: Team, worker: Chain, *, recipe: Recipe, optimizer: MomentumSGD
+) -> Gradients:
+    """Return what adds the gradients of the whole batch to this process's part of the net."""
+    smoothing = recipe.label_smoothing
+    if isinstance(worker, HybridNet):
+        assert team.layout.hybrid is not None
+        step = HybridStep(worker, team.rows, team.layout.hybrid)
+
+        def of_hybrid(x: Tensor, labels: Tensor, whole: int, rate: float) -> Tensor:
+            loss = step.gradients(x, labels, smoothing=smoothing, whole=whole)
+            return loss if team.leads else torch.zeros_like(loss)
+
+        return of_hybrid
+    parts, shown = recipe.accumulate, team.mesh.column == 0
+    at_work: Worker = worker
+    if team.copies is not None:
+        at_work = Replica(worker, team.copies, rows=team.rows, parts=parts)
+
+    def of_copies(x: Tensor, labels: Tensor, whole: int, rate: float) -> Tensor:
+        loss = gradients(at_work, x, labels, parts=parts, smoothing=smoothing, whole=whole)
+        return loss if shown else torch.zeros_like(loss)
+
+    return of_copies

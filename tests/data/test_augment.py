@@ -30,6 +30,10 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def draws(count: int, seed: int = 0) -> Tensor:
+    return torch.rand(5, count, generator=generator(seed))
+
+
 def random_pictures(count: int, side: int = SIDE) -> Tensor:
     return torch.randint(0, 256, (count, side, side, 3), generator=generator(), dtype=torch.uint8)
 
@@ -229,8 +233,8 @@ def test_bgr_is_the_same_with_blue_first() -> None:
 def test_resized_windows_have_the_colours_too(colours: Colours) -> None:
     pictures, prepared = random_pictures(3), preprocessing("none", 2.0)
     wanted = replace(prepared, colours=colours)
-    rgb = random_resized_cut(pictures, prepared, generator(), smallest_area=0.5)
-    found = random_resized_cut(pictures, wanted, generator(), smallest_area=0.5)
+    rgb = random_resized_cut(pictures, prepared, draws(len(pictures)), smallest_area=0.5)
+    found = random_resized_cut(pictures, wanted, draws(len(pictures)), smallest_area=0.5)
     assert torch.equal(found, in_colours(rgb, colours))
     assert found.shape[1] == (1 if colours == "grey" else 3)
 
@@ -298,7 +302,7 @@ def test_a_resized_window_equals_pillows_bilinear_one_to_a_grey_level(
     side = 40
     smooth = (random_pictures(6, 10).repeat_interleave(4, 1).repeat_interleave(4, 2)).contiguous()
     prepared = Preprocessing(compute([smooth]), side, CROP, "mean-value", 2.0)
-    x = random_resized_cut(smooth, prepared, generator(), smallest_area=0.1)
+    x = random_resized_cut(smooth, prepared, draws(len(smooth)), smallest_area=0.1)
     mirrored = 0
     for window, found in zip(resized, x, strict=True):
         array = window[0].permute(1, 2, 0).contiguous().numpy()
@@ -318,7 +322,9 @@ def test_a_window_of_the_whole_picture_at_its_own_size_is_the_picture() -> None:
     prepared = Preprocessing(preprocessing().statistics, SIDE, SIDE, "mean-value")
     whole = cut(pictures, same_windows(1, 0, 0), prepared)
     found = [
-        random_resized_cut(pictures, prepared, generator(seed), smallest_area=0.999, flip=False)
+        random_resized_cut(
+            pictures, prepared, draws(len(pictures), seed), smallest_area=0.999, flip=False
+        )
         for seed in range(400)
     ]
     assert any(x.equal(whole) for x in found)  # a ratio near one is drawn once in a few
@@ -330,7 +336,7 @@ def test_areas_and_shapes_are_in_range_and_windows_lie_everywhere(resized: list[
     picture = torch.stack([place[:, None].expand(side, side), place.expand(side, side)], -1)
     pictures = torch.cat([picture, picture[..., :1]], -1)[None].expand(count, -1, -1, -1)
     prepared = Preprocessing(preprocessing().statistics, side, 3, "mean-value")
-    random_resized_cut(pictures, prepared, generator(), smallest_area=smallest)
+    random_resized_cut(pictures, prepared, draws(len(pictures)), smallest_area=smallest)
     boxes = torch.tensor([[int(w[0, 0, 0, 0]), int(w[0, 1, 0, 0]), *w.shape[2:]] for w in resized])
     top, left, height, width = boxes.double().T
     area, ratio = height * width / side**2, width / height
@@ -356,7 +362,7 @@ def test_areas_and_shapes_are_in_range_and_windows_lie_everywhere(resized: list[
 def test_resized_windows_depend_on_the_generator_alone() -> None:
     pictures, prepared = random_pictures(6), preprocessing("mean-value")
     first, again, other = (
-        random_resized_cut(pictures, prepared, generator(seed), smallest_area=0.3)
+        random_resized_cut(pictures, prepared, draws(len(pictures), seed), smallest_area=0.3)
         for seed in (1, 1, 2)
     )
     assert first.equal(again)
@@ -368,7 +374,7 @@ def test_a_shift_reaches_resized_windows_too() -> None:
     pictures, prepared = random_pictures(2), preprocessing("mean-value", 4.0)
     shift = torch.tensor([[4.0, 8, 0], [0, -4, 1]])
     plain, shifted = (
-        random_resized_cut(pictures, prepared, generator(), smallest_area=0.5, shift=value)
+        random_resized_cut(pictures, prepared, draws(len(pictures)), smallest_area=0.5, shift=value)
         for value in (None, shift)
     )
     expected = (shift / 4)[:, :, None, None].expand_as(plain)
@@ -377,4 +383,4 @@ def test_a_shift_reaches_resized_windows_too() -> None:
 
 def test_a_mean_image_is_refused_for_resized_windows() -> None:
     with pytest.raises(AssertionError, match="a mean image has no meaning in a resized window"):
-        random_resized_cut(random_pictures(1), preprocessing(), generator(), smallest_area=0.5)
+        random_resized_cut(random_pictures(1), preprocessing(), draws(1), smallest_area=0.5)

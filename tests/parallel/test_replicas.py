@@ -55,7 +55,7 @@ def in_copies(name: str, parts: int) -> dict[str, Tensor]:
         indices = torch.arange(8).chunk(mesh.groups)[mesh.group]
         rows = Rows(indices, 8)
         share_layers(net, rows, circle)
-        replica = Replica(net.train(), mesh.data, parts=parts)
+        replica = Replica(net.train(), mesh.data, rows=rows, parts=parts)
         torch.manual_seed(3)
         gradients(replica, x[indices], labels[indices], parts=parts, whole=8)
         return state(net)

@@ -8,13 +8,14 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from alexnet.parallel import watch
-from alexnet.parallel.watch import Watch
+from alexnet.parallel.watch import PeerError, Watch
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "EVERY_SECONDS", 0.05)
     monkeypatch.setattr(watch, "LOST_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(watch, "BROKEN_AFTER_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -69,3 +70,39 @@ def test_the_end_says_why_and_has_the_code_of_the_environment(
     watch.end("rank 2 is gone")
     assert codes == [4]
     assert capsys.readouterr().err == "alexnet: rank 2 is gone\n"
+
+
+def test_a_fault_of_one_is_known_to_the_others(store: Store) -> None:
+    said: list[str] = []
+    heard = threading.Event()
+
+    def lost(message: str) -> None:
+        said.append(message)
+        heard.set()
+
+    fault = ValueError("cat.jpg is no picture")
+    with (
+        Watch(store, rank=0, size=2, lost=lost),
+        Watch(store, rank=1, size=2, lost=print) as second,
+    ):
+        assert second.explain(fault) is fault
+        assert heard.wait(5)
+    assert said == ["rank 1: cat.jpg is no picture"]
+
+
+def test_a_message_that_failed_is_explained_by_the_rank_that_is_lost(store: Store) -> None:
+    said: list[str] = []
+    with Watch(store, rank=0, size=2, lost=said.append) as first:
+        error = first.explain(RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed"))
+    assert "rank 1 of 2 gave no sign of life for 0 seconds" in said[0]
+    assert isinstance(error, PeerError)
+
+
+def test_a_message_that_failed_without_a_reason_says_where_to_look(store: Store) -> None:
+    with (
+        Watch(store, rank=1, size=2, lost=print),
+        Watch(store, rank=0, size=2, lost=print) as first,
+    ):
+        error = first.explain(RuntimeError("[gloo] Connection closed by peer"))
+    assert "another process of the run has ended" in str(error)
+    assert "see the others' logs" in str(error)

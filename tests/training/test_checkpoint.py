@@ -30,7 +30,9 @@ def state(seed: int, classes: int = 2) -> tuple[AlexNet, MomentumSGD]:
 
 
 def save(folder: Path, step: int, *, seed: int = 0) -> None:
-    save_checkpoint(folder, Position(step=step), *state(seed), CLASSES)
+    net, optimizer = state(seed)
+    position = Position(step=step)
+    save_checkpoint(folder, position, net.state_dict(), optimizer.velocities(), CLASSES)
 
 
 def test_position_weights_and_velocities_come_back_bit_for_bit(tmp_path: Path) -> None:
@@ -46,7 +48,7 @@ def test_position_weights_and_velocities_come_back_bit_for_bit(tmp_path: Path) -
         finished=True,
     )
     net, optimizer = state(1)
-    save_checkpoint(tmp_path, position, net, optimizer, CLASSES)
+    save_checkpoint(tmp_path, position, net.state_dict(), optimizer.velocities(), CLASSES)
     other, other_optimizer = state(2)
     found = load_checkpoint(newest_checkpoint(tmp_path), other, other_optimizer, CLASSES)
     assert found.loss_sum == float(torch.tensor(1 / 3))
