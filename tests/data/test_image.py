@@ -213,15 +213,6 @@ def test_255_chunks_of_colour_profile_are_skipped() -> None:
     assert np.array_equal(decode(data), decode(JPEG))
 
 
-def test_a_scaled_jpeg_keeps_the_shorter_side_wanted() -> None:
-    data = encode(smooth(400, 600), "JPEG")
-    for at_least in (1, 49, 50, 99, 120, 200, 201, 400, 900):
-        height, width, _ = decode(data, at_least=at_least).shape
-        assert min(height, width) >= min(at_least, 400)
-        assert (height, width) == (400, 600) or at_least <= height <= 200
-    assert decode(data, at_least=50).shape == (50, 75, 3)
-
-
 # ---- Files --------------------------------------------------------------------------------------
 
 
