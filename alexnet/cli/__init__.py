@@ -31,6 +31,7 @@ app.command("alexnet.cli.answers:predict", help="Name what is in pictures.")
 app.command("alexnet.cli.nets:summary", help="Print every layer of a net with its figures.")
 app.command("alexnet.cli.nets:compare", help="Print the differences of two nets.")
 app.command("alexnet.cli.convert:convert", help="Turn weights of Caffe's or torch's into a model.")
+app.command("alexnet.cli.plan:plan", help="Say what several devices would make of a training.")
 app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
 app.command("alexnet.cli.convolution:convolution", help="Measure convolution by every algorithm.")
 
@@ -62,7 +63,12 @@ caffe.command(
 app.command(caffe)
 
 data = App(name="data", help="Look after pictures before a training.", help_format="plaintext")
+data.command("alexnet.cli.data_fetch:fetch", help="Download a published data set, checked.")
+data.command("alexnet.cli.data_pack:pack", help="Pack pictures into tar shards with an index.")
+data.command("alexnet.cli.data_pack:verify", help="Compare every byte of shards with their index.")
+data.command("alexnet.cli.data_pack:index", help="Make the index of shards that others wrote.")
 app.command(data)
+data.command("alexnet.cli.data_imagenet:imagenet", help="Make a data set of ILSVRC's archives.")
 
 
 def main() -> None:

@@ -104,7 +104,8 @@ def read_members(file: BinaryIO, place: Path) -> Iterator[Member]:
             extra |= _read_extra(file, place, position, header)
             position = content + round_up(header.size)
             continue
-        name = _check_name(extra.get("path", header.name), place, position)
+        written = extra.get("path", header.name)
+        name = _check_name(written, place, position)
         if header.kind not in (*_FILES, _FOLDER) or "sparse" in extra:
             kind = "a sparse file" if "sparse" in extra else REFUSED.get(header.kind)
             raise DataError(
@@ -120,7 +121,7 @@ def read_members(file: BinaryIO, place: Path) -> Iterator[Member]:
                 f"{place} is cut: member {name!r} should end at byte {content + size}, the file "
                 f"has {total}; use another copy"
             )
-        if header.kind != _FOLDER and not header.name.endswith("/"):
+        if header.kind != _FOLDER and not written.endswith("/"):
             if name in names:
                 raise DataError(f"{place}: member {name!r} at byte {position} is there already")
             names.add(name)
@@ -145,6 +146,11 @@ def _read_header(file: BinaryIO, place: Path, position: int, total: int) -> _Hea
         return None
     sums = sum(block) - sum(block[148:156]) + 8 * 32
     if _number(block[148:156]) != sums:
+        if position == 0:
+            raise DataError(
+                f"{place} is no tar, or its first header is damaged: it starts with {block[:8]!r}; "
+                "use another copy"
+            )
         raise DataError(
             f"{place}: the header at byte {position} is damaged: its checksum is wrong; use "
             "another copy"
@@ -170,8 +176,8 @@ def _check_beginning(block: bytes, place: Path) -> None:
                 f"{place} is compressed by {program}; unpack it to a plain tar, in which pictures "
                 "can be reached one by one"
             )
-    if len(block) < BLOCK or (any(block) and _number(block[148:156]) is None):
-        raise DataError(f"{place} is no tar: it starts with {block[:8]!r}")
+    if len(block) < BLOCK:
+        raise DataError(f"{place} is no tar: it has {len(block)} bytes")
 
 
 def _check_end(file: BinaryIO, place: Path, position: int) -> None:
@@ -218,7 +224,8 @@ def _read_extra(file: BinaryIO, place: Path, position: int, header: _Header) -> 
     while data:
         length = re.match(rb"([0-9]{1,5}) ([^=]+)=", data)
         record = data[: int(length[1])] if length else b""
-        if length is None or len(record) < len(length[0]) + 1 or not record.endswith(b"\n"):
+        wrong = length is None or not len(length[0]) < int(length[1]) <= len(data)
+        if length is None or wrong or not record.endswith(b"\n"):
             raise DataError(f"{place}: the attributes at byte {position} are damaged")
         key, value = length[2], _text(record[len(length[0]) : -1])
         data = data[len(record) :]
