@@ -44,7 +44,7 @@ from alexnet.parallel.collectives import (
 )
 from alexnet.parallel.columns import Collected, WholeLayer, names_of, part_of, stays_whole
 from alexnet.parallel.dropout import Rows
-from alexnet.parallel.replicas import replicate
+from alexnet.parallel.replicas import replicate, share_layers
 
 Scheme = Literal["a", "b", "c"]
 
@@ -56,7 +56,7 @@ class HybridNet(Chain):
     pictures, for which all processes have to call it, with as many as each has.
 
     Raises: ValueError if the layers form no chain of convolutional and then fully connected ones,
-            or one cannot be cut into that many parts.
+            or one cannot be cut into that many parts, or the net has auxiliary classifiers.
     """
 
     def __init__(self, net: Chain, circle: Circle, rows: Rows) -> None:
@@ -92,6 +92,12 @@ class HybridNet(Chain):
         self._multipliers = net.multipliers()
         if not any(isinstance(layer, WholeLayer) for layer in self.children()):
             self.add_module("collected", Collected(circle))
+        if {name for name, _ in self.named_parameters()} < {n for n, _ in net.named_parameters()}:
+            raise ValueError(
+                "this net has auxiliary classifiers, which one weird trick does not train; train "
+                "it as replicas, without --hybrid"
+            )
+        share_layers(self, rows, circle)
 
     def multipliers(self) -> dict[str, Multipliers]:
         """Return what the whole net's source says of single parameters' rates."""
