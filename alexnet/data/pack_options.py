@@ -16,7 +16,7 @@ class PackOptions:
     that are no larger are stored as they are."""
     quality: int = 95
     """Quality of the JPEG where pictures are scaled, 1 to 100."""
-    shard_mb: int = 256
+    shard_mb: float = 256.0
     """About how many million bytes a shard has."""
     shuffle_seed: int = 0
     """Seed of the order in which pictures stand in the shards; -1 keeps that of the folder."""
@@ -28,8 +28,8 @@ class PackOptions:
             raise ValueError(f"size is {self.size}; give 16 to 4096 pixels, or 0 for no scaling")
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality is {self.quality}; give 1 to 100, 95 is usual")
-        if self.shard_mb < 1:
-            raise ValueError(f"shard-mb is {self.shard_mb}; give at least 1, 256 is usual")
+        if not self.shard_mb > 0:
+            raise ValueError(f"shard-mb is {self.shard_mb}; give more than 0, 256 is usual")
         if self.shuffle_seed < -1:
             raise ValueError(f"shuffle-seed is {self.shuffle_seed}; give 0 or more, or -1 for none")
 

@@ -142,7 +142,7 @@ def plan_shards(parts: Mapping[str, Files], options: PackOptions) -> Plan:
         sizes = [files.size(index) for index in range(len(files.paths))]
         facts.append((part, files.paths, files.labels, sizes))
         shards += _cut(part, sizes, options)
-    settings = {k: v for k, v in asdict(options).items() if k != "on_bad_image"}
+    settings = asdict(options) | {"on_bad_image": "", "shard_mb": float(options.shard_mb)}
     facts_text = json.dumps([FORMAT, classes, settings, facts], ensure_ascii=True)
     digest = hashlib.sha256(facts_text.encode()).hexdigest()[:32]
     keys = {part: _keys(files.paths) for part, files in parts.items()}
@@ -151,7 +151,7 @@ def plan_shards(parts: Mapping[str, Files], options: PackOptions) -> Plan:
 
 def _cut(part: str, sizes: list[int], options: PackOptions) -> list[PlannedShard]:
     """Cut a part's order into runs that reach the wanted size."""
-    wanted = options.shard_mb * 1_000_000
+    wanted = options.shard_mb * 1e6
     seed = None if options.shuffle_seed < 0 else options.shuffle_seed
     runs: list[list[int]] = []
     totals: list[int] = []

@@ -190,7 +190,7 @@ def open_index(place: Path) -> tuple[Index, tuple[str, ...]]:
     if not skipped:
         return index, ()
     some = "; ".join(f"{path}: {reason}" for _, path, reason in skipped[:3])
-    return index, (f"{len(skipped)} pictures could not be read and were not packed: {some}",)
+    return index, (f"of the pictures, {len(skipped)} could not be read or packed: {some}",)
 
 
 def compare_shards(root: Path, index: Index) -> list[str]:

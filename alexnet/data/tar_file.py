@@ -203,7 +203,7 @@ def _check_name(name: str, place: Path, position: int) -> str:
         reason = "begins with a drive"
     elif _LEADS_OUT.search(name):
         reason = "leads out of its folder"
-    elif not name.strip("/.") or _CONTROL.search(name):
+    elif name in ("", ".") or _CONTROL.search(name):
         reason = "is no name"
     if reason:
         raise DataError(f"{place}: the member at byte {position}, {name!r}, {reason}; rename it")

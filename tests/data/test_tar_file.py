@@ -112,7 +112,7 @@ BAD = {
     "leads out by backslash": (special(lambda i: None, name="..\\b.jpg"), "leads out of its fold"),
     "absolute": (special(lambda i: None, name="/etc/b.jpg"), "'/etc/b.jpg', is absolute"),
     "a drive": (special(lambda i: None, name="C:/b.jpg"), "begins with a drive"),
-    "no name": (special(lambda i: None, name="./"), "is no name"),
+    "no name": (special(lambda i: None, name="."), "'.', is no name"),
     "a control character": (special(lambda i: None, name="a\nb.jpg"), r"'a\\nb.jpg', is no name"),
     "a link": (typed(tarfile.SYMTYPE), "member 'a.jpg' at byte 0 is a symbolic link"),
     "a hard link": (typed(tarfile.LNKTYPE), "is a hard link"),
