@@ -125,7 +125,7 @@ def split_folder(root: Path, *, fraction: float = 0.1) -> Split[Listing]:
     if name is not None and not has_train and names <= set(VALIDATION_NAMES):
         raise DataError(f"{root} has {name}/ but no train/; rename a folder or give {root / name}")
     if not has_train or name is None:
-        return _split_by_content(list_folder(root / "train" if has_train else root), fraction)
+        return split_by_content(list_folder(root / "train" if has_train else root), fraction)
     train = list_folder(root / "train")
     validation = list_folder(root / name, classes=train.classes)
     return join(train, validation, rule=f"train/ and {name}/")
@@ -249,7 +249,8 @@ def _note_order(classes: Sequence[str]) -> tuple[str, ...]:
 # ---- Splitting ----------------------------------------------------------------------------------
 
 
-def _split_by_content(listing: Listing, fraction: float) -> Split[Listing]:
+def split_by_content(listing: Listing, fraction: float) -> Split[Listing]:
+    """Split a listing by `hold_out`, from the SHA-256 of each file."""
     held, notes = hold_out(_digest_all(listing), listing.labels, fraction)
     train, validation = (_select(listing, (h == wanted for h in held)) for wanted in (False, True))
     return join(train, validation, rule=CONTENT_RULE.format(fraction), notes=notes)
