@@ -38,6 +38,7 @@ LEVELS = {
             "convolution",
             "data",
             *("parallel.mesh", "parallel.collectives", "parallel.watch", "parallel.layout"),
+            "parallel.logs",
             "store",
             "device",
         ],

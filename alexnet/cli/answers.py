@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from alexnet.cli.options import Format, Json, Machine, Views
 from alexnet.cli.tables import note, print_json, print_table
+from alexnet.cli.together import together
 from alexnet.nearest import nearest
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def evaluate(
 ) -> int:
     """Count the errors of a trained net on labelled pictures: top-1, top-5, per class, confusion.
 
+    Several processes share the pictures: torchrun --nproc-per-node 4 -m alexnet eval RUN DATA
+
     Parameters
     ----------
     run
@@ -50,22 +53,27 @@ def evaluate(
         trained on this folder; else all of them.
     """
     from alexnet.data.loader import Loader
-    from alexnet.device import choose_device, choose_dtype, keep_pages
+    from alexnet.device import choose_dtype, keep_pages
     from alexnet.evaluation.evaluate import evaluate as count_errors
     from alexnet.evaluation.metrics import Counts
     from alexnet.predict import packed
 
     keep_pages()
-    device = choose_device(machine.device)
-    model = _open(run, device, machine.convolution)
-    listing, used = _choose_pictures(run, data, part, model.classes)
-    size = model.preprocessing.picture_size
-    loader = Loader(listing, batch_size=64, picture_size=size, cache_bytes=0)
-    counts = Counts(model.classes)
-    dtype = choose_dtype(machine.precision, device)
-    net = packed(model, dtype, machine.weights)
-    batches = loader.epoch(0, seed=None)
-    count_errors(net, batches, model.preprocessing, counts, views=views, dtype=dtype)
+    with together(machine.device) as (team, _):
+        device = team.mesh.device
+        model = _open(run, device, machine.convolution)
+        listing, used = _choose_pictures(run, data, part, model.classes)
+        size = model.preprocessing.picture_size
+        loader = Loader(
+            listing, batch_size=64 * team.size, picture_size=size, cache_bytes=0, share=team.share
+        )
+        counts = Counts(model.classes)
+        dtype = choose_dtype(machine.precision, device)
+        net = packed(model, dtype, machine.weights)
+        batches = loader.epoch(0, seed=None)
+        count_errors(net, batches, model.preprocessing, counts, views=views, dtype=dtype)
+        team.merge_bad(loader)
+        counts = team.add_counts(counts)
     for path, reason in loader.bad.items():
         note(f"skipped {path}: {reason}")
     if as_json:

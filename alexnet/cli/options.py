@@ -43,9 +43,16 @@ class Format:
     ] = False
 
 
+def newest_folder(name: str) -> Path | None:
+    """Return the last of runs/name-1, runs/name-2, ... that exists, if one does."""
+    last, number = None, 1
+    while (RUNS / f"{name}-{number}").exists():
+        last, number = RUNS / f"{name}-{number}", number + 1
+    return last
+
+
 def new_folder(name: str) -> Path:
     """Return the first of runs/name-1, runs/name-2, ... that does not exist."""
-    number = 1
-    while (RUNS / f"{name}-{number}").exists():
-        number += 1
+    last = newest_folder(name)
+    number = int(last.name.rpartition("-")[2]) + 1 if last else 1
     return RUNS / f"{name}-{number}"

@@ -2,15 +2,22 @@
 
 from dataclasses import field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter
 
-from alexnet.cli.options import new_folder
+from alexnet.cli.options import new_folder, newest_folder
 from alexnet.cli.tables import note
-from alexnet.training.recipe import Recipe, field_help, override
+from alexnet.cli.together import together
+from alexnet.parallel.layout import Layout
+from alexnet.training.recipe import Recipe, field_help, load, override
 from alexnet.training.recipes import find_recipe
 
+if TYPE_CHECKING:
+    from alexnet.parallel.team import Team
+    from alexnet.training.setup import Run
+
+SPREAD_GROUP = Group("Several processes, started by torchrun", sort_key=1)
 RECIPE_GROUP = Group("Recipe (an option that is not given comes from --recipe)", sort_key=2)
 
 
@@ -39,11 +46,13 @@ def train(
     recipe: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
+    layout: Annotated[Layout, Parameter(name="*", group=SPREAD_GROUP)] = Layout(),  # noqa: B008
     options: Annotated[Options, Parameter(name="*")] = UNSET,  # type: ignore[valid-type]
 ) -> int:
     """Train a net on a folder of pictures, one sub-folder per class, or go on with a run.
 
     With train/ and val/ (or test/) inside, those are used; else a tenth of each class is held out.
+    Several processes: torchrun --nproc-per-node 4 -m alexnet train DATA --columns 2
 
     Parameters
     ----------
@@ -64,7 +73,7 @@ def train(
         given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
     if resume is not None:
         others = {"data": data, "--recipe": recipe, "--out": out}
-        return _go_on(resume, [*(name for name, value in others.items() if value), *given])
+        return _go_on(resume, [*(name for name, value in others.items() if value), *given], layout)
     chosen = override(find_recipe(recipe or "quick"), given | ({"data": data} if data else {}))
     if not chosen.data:
         raise ValueError("no data given; name a folder of pictures: alexnet train photos/")
@@ -73,11 +82,26 @@ def train(
     from alexnet.training import setup
 
     keep_pages()
-    folder = out or new_folder(f"{Path(chosen.data).resolve().name}-{chosen.net}")
-    return _finish(setup.start(chosen, folder))
+    with together(chosen.device, layout) as (team, log):
+        folder = _agreed_folder(team, out, f"{Path(chosen.data).resolve().name}-{chosen.net}")
+        if team.mesh.world.restarts and any(folder.glob("checkpoints/step-*/manifest.json")):
+            note(f"torchrun has started the run again, number {team.mesh.world.restarts}")
+            run = setup.resume(folder, team)
+            _note_position(run)
+        else:
+            run = setup.start(chosen, folder, team)
+        log.keep(folder)
+        return _finish(run)
 
 
-def _go_on(resume: Path, given: list[str]) -> int:
+def _agreed_folder(team: "Team", out: Path | None, name: str) -> Path:
+    """Return the run's folder, the same in all processes and after torchrun's restarts."""
+    again = team.mesh.world.restarts > 0
+    own = out or ((newest_folder(name) if again else None) or new_folder(name))
+    return Path(team.hear(str(own))[0])
+
+
+def _go_on(resume: Path, given: list[str], layout: Layout) -> int:
     if given:
         raise ValueError(
             f"--resume goes on with the run's own data and recipe, but {', '.join(given)} is "
@@ -87,17 +111,24 @@ def _go_on(resume: Path, given: list[str]) -> int:
     from alexnet.training import setup
 
     keep_pages()
-    run = setup.resume(resume)
-    if run.position.finished:
-        raise ValueError(
-            f"{resume} has finished, at update {run.position.step}; start a new run with "
-            f"--recipe {resume}/recipe.toml and more --epochs"
-        )
-    note(f"going on with {resume} at update {run.position.step} of {run.total_steps}")
-    return _finish(run)
+    file = resume / "recipe.toml"
+    with together(load(file).device if file.is_file() else "auto", layout) as (team, log):
+        run = setup.resume(resume, team)
+        log.keep(resume)
+        if run.position.finished:
+            raise ValueError(
+                f"{resume} has finished, at update {run.position.step}; start a new run with "
+                f"--recipe {resume}/recipe.toml and more --epochs"
+            )
+        _note_position(run)
+        return _finish(run)
 
 
-def _finish(run: Any) -> int:
+def _note_position(run: "Run") -> None:
+    note(f"going on with {run.folder} at update {run.position.step} of {run.total_steps}")
+
+
+def _finish(run: "Run") -> int:
     from alexnet.training import loop
 
     for text in run.split.notes:
@@ -112,6 +143,8 @@ def _finish(run: Any) -> int:
         f"({run.split.rule}), {len(run.model.classes)} classes; {run.device} in "
         f"{'bfloat16' if run.dtype.itemsize == 2 else 'float32'}"
     )
+    if run.team.size > 1:
+        note(run.team.describe())
     counts = loop.train(run)
     for path, reason in list((run.train.bad | run.validation.bad).items())[:10]:
         note(f"skipped {path}: {reason}")

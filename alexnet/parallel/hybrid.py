@@ -25,7 +25,6 @@ gives each a K-th of them.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +43,8 @@ from alexnet.parallel.collectives import (
 )
 from alexnet.parallel.columns import Collected, WholeLayer, names_of, part_of, stays_whole
 from alexnet.parallel.dropout import Rows
+from alexnet.parallel.layout import Scheme
 from alexnet.parallel.replicas import replicate, share_layers
-
-Scheme = Literal["a", "b", "c"]
 
 
 class HybridNet(Chain):

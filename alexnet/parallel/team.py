@@ -53,7 +53,7 @@ class Team:
         """Those that hold the same weights and see other pictures."""
         group = self.copies if self.layout.hybrid else self.mesh.model
         self._exact = Circle.of(group)
-        self.circle = replace(self._exact, dtype=TYPES[self.layout.crossing])
+        self.circle = Circle.of(group, TYPES[self.layout.crossing])
         """Those that hold the other parts of this net."""
         self._cut: frozenset[str] = frozenset()
         self._bad_counts: dict[int, int] = {}
@@ -72,6 +72,17 @@ class Team:
     def share(self) -> Share:
         """Return which part of each batch this process reads."""
         return Share(self.mesh.group, self.mesh.groups)
+
+    def describe(self) -> str:
+        """Return who does what, in words."""
+        if self.layout.hybrid:
+            return (
+                f"{self.size} processes: one weird trick, scheme {self.layout.hybrid}, fully "
+                f"connected layers in {self.size} columns"
+            )
+        copies = f"{self.mesh.groups} cop{'ies' if self.mesh.groups > 1 else 'y'} of the net"
+        columns = f", each in {self.mesh.columns} columns" if self.mesh.columns > 1 else ""
+        return f"{self.size} processes: {copies}{columns}"
 
     # ---- The net ------------------------------------------------------------------------------
 
@@ -125,12 +136,14 @@ class Team:
         if not self._cut:
             torch.nn.utils.clip_grad_norm_(net.parameters(), largest)
             return
-        squares = {True: torch.zeros(()), False: torch.zeros(())}
         gradients = [(n, p.grad) for n, p in net.named_parameters() if p.grad is not None]
+        squares: dict[bool, list[Tensor]] = {True: [], False: []}
         for name, gradient in gradients:
-            cut = name in self._cut
-            squares[cut] = squares[cut].to(gradient.device) + gradient.float().square().sum()
-        norm = (self.total_over_parts(squares[True]) + squares[False]).sqrt()
+            wide = gradient if gradient.itemsize > 4 else gradient.float()
+            squares[name in self._cut].append(torch.linalg.vector_norm(wide).square())
+        nothing = torch.zeros((), device=gradients[0][1].device)
+        own, all_have = (sum(squares[cut], nothing) for cut in (True, False))
+        norm = (self.total_over_parts(own) + all_have).sqrt()
         factor = (largest / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_
         for _, gradient in gradients:
             gradient.mul_(factor.to(gradient.dtype))
@@ -192,6 +205,15 @@ class Team:
             rank = int(words[:, 0].argmax())
             stopping = f"rank {rank} was asked to stop"
         return Word(stopping, bool(words[0, 1]), float(words[0, 2]))
+
+    def crossing_error(self) -> dict[str, float]:
+        """Return what rounding has cost since the last call, where messages are rounded.
+
+        The error of this process's messages as a share of their norm.
+        """
+        if self.circle.dtype is None:
+            return {}
+        return {"crossing_error": self.circle.rounding.relative()}
 
     def total(self, x: float | Tensor) -> float:
         """Return the sum of a number over all processes."""

@@ -59,7 +59,7 @@ class Watch:
         self._stop.set()
         self._thread.join()
         if self._rank == 0:  # the store may end with this process; the others still look at it
-            self._wait_until(self._all_left, self._limit)
+            self._wait_until(self._others_left, self._limit)
 
     def explain(self, error: Exception) -> Exception:
         """Return what to raise for an error of this process: its own, or that of another.
@@ -71,7 +71,7 @@ class Watch:
             self._faulty = True
             text = str(error) or type(error).__name__
             self._store.compare_set("fault", "", f"rank {self._rank}: {text}")
-            self._wait_until(self._all_left, BROKEN_AFTER_SECONDS)
+            self._wait_until(self._others_left, BROKEN_AFTER_SECONDS)
             return error
         self._limit = BROKEN_AFTER_SECONDS
         self._wait_until(lambda: not self._thread.is_alive(), 2 * BROKEN_AFTER_SECONDS)
@@ -82,9 +82,11 @@ class Watch:
         while not holds() and time.monotonic() < until:
             time.sleep(EVERY_SECONDS / 10)
 
-    def _all_left(self) -> bool:
-        signs = (self._store.get(f"{r}") if self._store.check([f"{r}"]) else b"" for r in self._all)
-        return all(sign == b"left" for sign in signs)
+    def _others_left(self) -> bool:
+        others = [f"{rank}" for rank in self._all if rank != self._rank]
+        return all(
+            self._store.check([each]) and self._store.get(each) == b"left" for each in others
+        )
 
     def _run(self) -> None:
         seen = dict.fromkeys(self._all, b"")
@@ -102,6 +104,9 @@ class Watch:
                 self._lost(f"the process that all meet at is lost ({error}); start the run again")
                 return
             if fault and not self._faulty:  # all may find the same, so there is a moment to say it
+                self._store.set(f"{self._rank}", "left")
+                if self._rank > 0:  # the first to end is whom torchrun blames
+                    time.sleep(2 * EVERY_SECONDS)
                 self._lost(fault)
                 return
             fault = self._store.get("fault").decode() if self._store.check(["fault"]) else ""

@@ -61,6 +61,7 @@ def train(run: Run) -> Counts:
                         "lr": rate,
                         "images_per_second": round(speed, 1),
                         "wait_share": round(wait_share, 3),
+                        **team.crossing_error(),
                     }
                     position.loss_sum, position.loss_steps = 0.0, 0
                     run.journal.write("train", position.step, epoch=_epoch(run), **values)

@@ -33,6 +33,7 @@ from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkp
 from alexnet.training.guards import check_room
 from alexnet.training.initialise import normalise_outputs, not_normalisable
 from alexnet.training.journal import Journal
+from alexnet.training.lars import Lars
 from alexnet.training.look import look
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
@@ -172,14 +173,9 @@ def resume(folder: Path, team: Team | None = None) -> Run:
 def _open_data(recipe: Recipe, team: Team) -> _Data:
     """List and split the pictures, and make sure that all processes see the same.
 
-    Raises: DataError if they do not, ValueError if the batch cannot be shared.
+    Raises: DataError if they do not, ValueError if recipe and layout do not fit each other.
     """
-    groups = team.mesh.groups
-    if recipe.batch % groups:
-        raise ValueError(
-            f"batch is {recipe.batch}, which does not divide into {groups} equal parts; use a "
-            f"multiple of {groups}, or another number of processes"
-        )
+    _check_layout(recipe, team)
     split = _split(recipe)
     prints = team.hear(_fingerprint(split))
     odd = [rank for rank, each in enumerate(prints) if each != prints[0]]
@@ -189,6 +185,30 @@ def _open_data(recipe: Recipe, team: Team) -> _Data:
             "the same files, or share the folder"
         )
     return _Data(split, *_loaders(recipe, split, team))
+
+
+def _check_layout(recipe: Recipe, team: Team) -> None:
+    groups, hybrid = team.mesh.groups, team.layout.hybrid
+    if recipe.batch % groups:
+        raise ValueError(
+            f"batch is {recipe.batch}, which does not divide into {groups} equal parts; use a "
+            f"multiple of {groups}, or another number of processes"
+        )
+    if recipe.fc_batch and not hybrid:
+        raise ValueError(
+            f"fc_batch is {recipe.fc_batch}, and a batch varies in the rounds of one weird trick; "
+            "add --hybrid b (which one process does too) or leave it out with --fc-batch 0"
+        )
+    if hybrid and recipe.accumulate > 1:
+        raise ValueError(
+            f"accumulate is {recipe.accumulate}, but one weird trick (--hybrid {hybrid}) takes "
+            "its batch whole; use --accumulate 1 and more processes, or --columns"
+        )
+    if recipe.fc_batch and recipe.clip_norm:
+        raise ValueError(
+            f"clip_norm is {recipe.clip_norm:g} and fc_batch {recipe.fc_batch}: with a variable "
+            "batch there is no one gradient to clip; give one of the two"
+        )
 
 
 def _assemble(
@@ -223,14 +243,7 @@ def _assemble(
     check_algorithm(recipe.convolution, device)
     swapped = swap(model.net, recipe.convolution) if recipe.convolution != "native" else ()
     worker = at_work(model.net, dtype)
-    optimizer = MomentumSGD(
-        model.net,
-        worker=worker,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        bias_factors=(recipe.bias_lr, recipe.bias_decay),
-        layer_factors=recipe.layer_lr,
-    )
+    optimizer = _optimizer(recipe, model.net, worker, team)
     if team.leads:
         check_room(folder, 8 * sum(p.numel() for p in model.net.parameters()))
     return Run(
@@ -250,6 +263,21 @@ def _assemble(
         team=team,
         swapped=swapped,
     )
+
+
+def _optimizer(recipe: Recipe, net: Chain, worker: Chain, team: Team) -> MomentumSGD:
+    """Return what updates this process's part of the net."""
+    optimizer = MomentumSGD(
+        net,
+        worker=worker,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        bias_factors=(recipe.bias_lr, recipe.bias_decay),
+        layer_factors=recipe.layer_lr,
+    )
+    if recipe.optimizer == "lars":
+        optimizer.lars = Lars(recipe.trust, cut=team.cut, total=team.total_over_parts)
+    return optimizer
 
 
 def _device(recipe: Recipe, team: Team) -> torch.device:

@@ -16,6 +16,7 @@ from alexnet.parallel.hybrid import HybridNet, HybridStep
 from alexnet.parallel.replicas import Replica
 from alexnet.parallel.team import Team
 from alexnet.training.recipe import Recipe
+from alexnet.training.schedule import batch_factor
 from alexnet.training.sgd import MomentumSGD
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -101,14 +102,7 @@ def gradients_with(
     """Return what adds the gradients of the whole batch to this process's part of the net."""
     smoothing = recipe.label_smoothing
     if isinstance(worker, HybridNet):
-        assert team.layout.hybrid is not None
-        step = HybridStep(worker, team.rows, team.layout.hybrid)
-
-        def of_hybrid(x: Tensor, labels: Tensor, whole: int, rate: float) -> Tensor:
-            loss = step.gradients(x, labels, smoothing=smoothing, whole=whole)
-            return loss if team.leads else torch.zeros_like(loss)
-
-        return of_hybrid
+        return _of_hybrid(team, worker, recipe=recipe, optimizer=optimizer)
     parts, shown = recipe.accumulate, team.mesh.column == 0
     at_work: Worker = worker
     if team.copies is not None:
@@ -119,3 +113,31 @@ def gradients_with(
         return loss if shown else torch.zeros_like(loss)
 
     return of_copies
+
+
+def _of_hybrid(
+    team: Team, worker: HybridNet, *, recipe: Recipe, optimizer: MomentumSGD
+) -> Gradients:
+    """Return what adds the gradients by one weird trick, and makes a variable batch's updates."""
+    assert team.layout.hybrid is not None
+    names = worker.classifier_names
+    fc_share = batch_factor(recipe, recipe.fc_batch) / batch_factor(recipe)
+    now = {"rate": 0.0}
+
+    def update_classifier(factor: float) -> None:
+        optimizer.step(now["rate"] * fc_share, only=names, scale=factor)
+
+    step = HybridStep(
+        worker,
+        team.rows,
+        team.layout.hybrid,
+        between=update_classifier if recipe.fc_batch else None,
+        round_pictures=recipe.fc_batch,
+    )
+
+    def add(x: Tensor, labels: Tensor, whole: int, rate: float) -> Tensor:
+        now["rate"] = rate
+        loss = step.gradients(x, labels, smoothing=recipe.label_smoothing, whole=whole)
+        return loss if team.leads else torch.zeros_like(loss)
+
+    return add

@@ -1,8 +1,14 @@
-"""Several processes train as one does: pictures, augmentation, dropout, update, validation."""
+"""Several processes train as one does: pictures, augmentation, dropout, update, validation.
+
+Float64: with everything random on, weights and velocities after some updates are the same but for
+the order of sums.
+"""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,6 +26,7 @@ from alexnet.parallel.layout import Layout
 from alexnet.parallel.mesh import join
 from alexnet.parallel.team import Team
 from alexnet.training import loop, setup
+from alexnet.training.interrupt import Interrupted
 from alexnet.training.journal import read_journal
 from alexnet.training.recipe import Recipe
 from tests.conftest import TINY, MakePictures, tiny_recipe
@@ -44,23 +51,44 @@ def exact_cut(*args: Any, **named: Any) -> Tensor:
     return cut(*args, **named).double()
 
 
+class Stop:
+    """A request to stop that comes after some updates."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    @property
+    def reason(self) -> str:
+        """Count the updates; the loop asks once in each."""
+        self._left -= 1
+        return "SIGTERM" if self._left == 0 else ""
+
+
 def train(
-    recipe: Recipe, folder: Path, layout: Layout | None = None, *, resumes: bool = False
-) -> None:
-    """Train as `alexnet train` does, in float64."""
+    recipe: Recipe,
+    folder: Path,
+    layout: Layout | None = None,
+    *,
+    resumes: bool = False,
+    stops_after: int = 0,
+) -> str:
+    """Train as `alexnet train` does, in float64; return why it was interrupted."""
     chosen = layout or Layout()
     with (
         mock.patch.dict(NETS, tiny=TINY),
         mock.patch.object(setup, "choose_dtype", return_value=torch.float64),
         mock.patch.object(setup, "create", exact_model),
         mock.patch.object(evaluate, "cut", exact_cut),
+        mock.patch.object(loop, "stop_requests", return_value=nullcontext(Stop(stops_after))),
         join(chosen.columns) as mesh,
     ):
         team = Team(mesh, chosen)
-        if resumes:
-            loop.train(setup.resume(folder, team))
-        else:
-            loop.train(setup.start(recipe, folder, team))
+        run = setup.resume(folder, team) if resumes else setup.start(recipe, folder, team)
+        try:
+            loop.train(run)
+        except Interrupted as interrupted:
+            return str(interrupted)
+    return ""
 
 
 def result(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[dict[str, Any]]]:
@@ -89,28 +117,113 @@ def same(found: Path, wanted: Path, *, tolerance: float = TOLERANCE) -> None:
         assert line == pytest.approx(expected_line, rel=1e-6)  # losses are kept in float32
 
 
-@pytest.mark.parametrize(
-    ("ranks", "layout"),
-    [
-        (2, Layout()),
-        (4, Layout()),
-        (2, Layout(columns=2)),
-        (4, Layout(columns=2)),
-        (2, Layout(hybrid="a")),
-        (4, Layout(hybrid="b")),
-        (4, Layout(hybrid="c")),
-    ],
-    ids=str,
-)
+LAYOUTS: list[tuple[int, Layout]] = [
+    (2, Layout()),
+    (4, Layout()),
+    (2, Layout(columns=2)),
+    (4, Layout(columns=2)),
+    (2, Layout(hybrid="a")),
+    (4, Layout(hybrid="b")),
+    (4, Layout(hybrid="c")),
+]
+
+
+@pytest.mark.parametrize(("ranks", "layout"), LAYOUTS, ids=str)
 def test_a_run_of_several_processes_is_that_of_one(
     pool: ProcessPoolExecutor, recipe: Recipe, tmp_path: Path, ranks: int, layout: Layout
 ) -> None:
     train(recipe, tmp_path / "one")
     on_ranks(pool, ranks, train, recipe, tmp_path / "several", layout)
     same(tmp_path / "several", tmp_path / "one")
-    one, several = (
-        json.loads((tmp_path / n / "model" / "manifest.json").read_text())
-        for n in ("one", "several")
-    )
-    assert one["record"].keys() == several["record"].keys()
-    assert one["record"]["validation"]["confusion"] == several["record"]["validation"]["confusion"]
+    records = [
+        json.loads((tmp_path / name / "model" / "manifest.json").read_text())["record"]
+        for name in ("one", "several")
+    ]
+    confusions = [record["validation"]["confusion"] for record in records]
+    assert confusions[0] == confusions[1]
+    assert sum(map(sum, confusions[0])) == 6
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"optimizer": "lars", "trust": 0.02, "weight_decay": 0.01, "bias_lr": 2.0},
+    {"clip_norm": 0.5, "label_smoothing": 0.2, "lr_batch": 4, "warmup_epochs": 1.0},
+    {"crop": "random-resized", "subtract": "mean-value", "batch": 16, "schedule": "cosine"},
+    {"layer_lr": {"conv2": 0.0, "fc6.bias": 3.0}, "minutes": 1000.0, "batch": 4},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=lambda each: next(iter(each)))
+@pytest.mark.parametrize(("ranks", "layout"), [LAYOUTS[3], LAYOUTS[5]], ids=["2 x 2", "hybrid"])
+def test_whatever_the_recipe_asks_for_is_the_same_in_several_processes(
+    pool: ProcessPoolExecutor,
+    recipe: Recipe,
+    tmp_path: Path,
+    *,
+    ranks: int,
+    layout: Layout,
+    changes: dict[str, Any],
+) -> None:
+    changed = replace(recipe, epochs=1, **changes)
+    train(changed, tmp_path / "one")
+    on_ranks(pool, ranks, train, changed, tmp_path / "several", layout)
+    same(tmp_path / "several", tmp_path / "one")
+
+
+def test_a_batch_in_parts_in_several_processes_is_the_whole_batch(
+    pool: ProcessPoolExecutor, recipe: Recipe, tmp_path: Path
+) -> None:
+    train(recipe, tmp_path / "one")
+    parts = replace(recipe, accumulate=3)  # dropout draws for the whole batch
+    on_ranks(pool, 2, train, parts, tmp_path / "several", Layout())
+    same(tmp_path / "several", tmp_path / "one")
+
+
+@pytest.mark.parametrize(("ranks", "layout"), [LAYOUTS[1], LAYOUTS[3], LAYOUTS[6]], ids=str)
+def test_pictures_that_cannot_be_read_are_missed_alike(
+    pool: ProcessPoolExecutor, recipe: Recipe, tmp_path: Path, ranks: int, layout: Layout
+) -> None:
+    broken = sorted(Path(recipe.data).rglob("*.jpg"))[13]
+    broken.write_bytes(b"no picture")
+    train(recipe, tmp_path / "one")
+    on_ranks(pool, ranks, train, recipe, tmp_path / "several", layout)
+    same(tmp_path / "several", tmp_path / "one")
+    lines = read_journal(tmp_path / "several" / "journal.jsonl")
+    assert [line["bad_pictures"] for line in lines if line["kind"] == "validation"] == [1, 1]
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_a_variable_batch_does_not_depend_on_the_processes(
+    pool: ProcessPoolExecutor, recipe: Recipe, tmp_path: Path, ranks: int
+) -> None:
+    varied = replace(recipe, fc_batch=2, lr_batch=8)
+    train(varied, tmp_path / "one", Layout(hybrid="b"))
+    on_ranks(pool, ranks, train, varied, tmp_path / "several", Layout(hybrid="b"))
+    same(tmp_path / "several", tmp_path / "one")
+    train(recipe, tmp_path / "plain")
+    with pytest.raises(AssertionError):  # and it is another training than without
+        same(tmp_path / "several", tmp_path / "plain")
+
+
+def test_a_run_goes_on_in_any_other_layout(
+    pool: ProcessPoolExecutor, recipe: Recipe, tmp_path: Path
+) -> None:
+    longer = replace(recipe, epochs=3, report_every=2)
+    train(longer, tmp_path / "whole")
+    folder = tmp_path / "changing"
+    stages: list[tuple[int, Layout]] = [
+        (1, Layout()),
+        (2, Layout(columns=2)),
+        (4, Layout(columns=2)),
+        (2, Layout(hybrid="a")),
+        (4, Layout()),
+    ]
+    for number, (ranks, layout) in enumerate(stages):
+        stops = 2 if number < 4 else 0
+        if ranks == 1:
+            said = [train(longer, folder, layout, stops_after=stops)]
+        else:
+            more = {"resumes": True, "stops_after": stops}
+            said = on_ranks(pool, ranks, partial(train, **more), longer, folder, layout)
+        for each in said:
+            assert ("saved at update" in each) == (stops > 0)
+    same(folder, tmp_path / "whole")

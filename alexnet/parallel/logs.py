@@ -1,0 +1,76 @@
+"""What the processes of a run print: the first one speaks, what the others say goes to files.
+
+    RUN/logs/rank-0.log    what the first process said on standard error
+    RUN/logs/rank-1.log    all that the second one said, also on standard output; and so on
+
+File descriptors are redirected, not Python's streams: libraries print too.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, TextIO
+
+from alexnet.parallel.mesh import World
+
+STREAMS = (1, 2)  # standard output and standard error
+
+
+class Log:
+    """Where this process's words go, from here to its end; a process alone speaks as ever."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._waiting: IO[bytes] | None = None
+        if world.rank > 0:
+            self._waiting = tempfile.TemporaryFile()  # noqa: SIM115  kept to the end
+            _redirect(self._waiting)
+
+    def keep(self, folder: Path) -> None:
+        """Write what was said so far, and all that will be, below a run's folder."""
+        if self._world.size == 1:
+            return
+        path = folder / "logs" / f"rank-{self._world.rank}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab", buffering=0)
+        if self._waiting is None:
+            sys.stderr = _Both(sys.stderr, file)
+            return
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._waiting.seek(0)
+        shutil.copyfileobj(self._waiting, file)
+        _redirect(file)
+        self._waiting.close()
+
+
+class _Both:
+    """Standard error that leaves its lines in a file too; a bar's movements are left out."""
+
+    def __init__(self, stream: TextIO, file: IO[bytes]) -> None:
+        self._stream, self._file = stream, file
+
+    def write(self, text: str) -> int:
+        if "\x1b" not in text:
+            self._file.write(text.encode("utf-8", "backslashreplace"))
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding
+
+
+def _redirect(file: IO[bytes]) -> None:
+    for stream in STREAMS:
+        os.dup2(file.fileno(), stream)
