@@ -88,10 +88,11 @@ def check(path: Path, *, progress: Progress = lambda done, total: None, tiny: in
     sides = (
         (int(shorter.min()), int(np.median(shorter)), int(shorter.max())) if len(shorter) else NONE
     )
+    sizes = sets.sizes().tolist()
     return Report(
         sets.form,
         {name: len(pictures) for name, pictures in sets.parts},
-        {name: tuple(sizes) for name, sizes in zip(sets.classes, sets.sizes(), strict=True)},
+        {name: tuple(counts) for name, counts in zip(sets.classes, sizes, strict=True)},
         int(found.num_bytes.sum()),
         sides,
         collect(everything, milder=["bad"] if few_bad else []),

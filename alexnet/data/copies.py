@@ -18,7 +18,7 @@ from alexnet.data.alike import ALIKE, COARSE, FINE, Cells
 MOST_BITS = 10
 _QUARTERS = tuple(np.uint64(shift) for shift in (0, 16, 32, 48))
 _FLIPS = (0, *(1 << bit for bit in range(16)))
-_AT_ONCE = 2_000_000
+_AT_ONCE = 100_000
 _PAIRS_AT_ONCE = 4096
 
 Fetch = Callable[[int], Cells | None]
@@ -88,23 +88,25 @@ def near_pairs(signatures: NDArray[np.uint64]) -> Iterator[Pairs]:
 
     Shapes:  (N, 3) -> (P, 2) each; a pair may come again with another signature
     """
-    whole = signatures[:, 0]
     for quarter, shift in enumerate(_QUARTERS):
-        keys = _read(whole, shift)
+        keys = _read(signatures[:, 0], shift)
         order = np.argsort(keys, kind="stable")
         starts = np.searchsorted(keys[order], np.arange(0x10001))
+        whole = signatures[order, 0]
         for number in range(signatures.shape[1]):
-            asked = signatures[:, number]
+            # Asked in the order of the keys, what lies close together is read together.
+            asking = np.argsort(_read(signatures[:, number], shift), kind="stable")
+            asked = signatures[asking, number]
             for flip in _FLIPS:
                 target = _read(asked, shift) ^ flip
-                for left, places in _ranges(starts[target], starts[target + 1]):
-                    right = order[places]
-                    near = np.bitwise_count(asked[left] ^ whole[right]) <= MOST_BITS
-                    near &= (left < right) if number == 0 else (left != right)
-                    left, right = left[near], right[near]
-                    new = ~_met_before(asked[left] ^ whole[right], quarter)
-                    if new.any():
-                        yield np.stack([left[new], right[new]], axis=1)
+                for left, right in _ranges(starts[target], starts[target + 1]):
+                    difference = asked[left] ^ whole[right]
+                    near = np.flatnonzero(np.bitwise_count(difference) <= MOST_BITS)
+                    near = near[~_met_before(difference[near], quarter)]
+                    pairs = np.stack([asking[left[near]], order[right[near]]], axis=1)
+                    once = pairs[:, 0] < pairs[:, 1] if number == 0 else pairs[:, 0] != pairs[:, 1]
+                    if once.any():
+                        yield pairs[once]
 
 
 def _read(signatures: NDArray[np.uint64], shift: np.uint64) -> Indices:
