@@ -34,6 +34,7 @@ app.command("alexnet.cli.convert:convert", help="Turn weights of Caffe's or torc
 app.command("alexnet.cli.plan:plan", help="Say what several devices would make of a training.")
 app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
 app.command("alexnet.cli.convolution:convolution", help="Measure convolution by every algorithm.")
+app.command("alexnet.cli.doctor:doctor", help="Say what is wrong here, and what is narrowest.")
 
 caffe = App(name="caffe", help="Caffe's own commands, with its flags.", help_format="plaintext")
 caffe.command("alexnet.cli.caffe:train", help="Train a net with a solver, or go on with a run.")
@@ -63,6 +64,7 @@ caffe.command(
 app.command(caffe)
 
 data = App(name="data", help="Look after pictures before a training.", help_format="plaintext")
+data.command("alexnet.cli.data_check:check", help="Look for all that would spoil a training.")
 data.command("alexnet.cli.data_fetch:fetch", help="Download a published data set, checked.")
 data.command("alexnet.cli.data_pack:pack", help="Pack pictures into tar shards with an index.")
 data.command("alexnet.cli.data_pack:verify", help="Compare every byte of shards with their index.")
