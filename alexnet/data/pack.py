@@ -106,6 +106,8 @@ class Packing:
                     f"{path} does not belong to this packing, of {len(known)} shards; "
                     "give a new folder, or empty this one"
                 )
+        for path in (self.out / PACKING).glob("*.tar.index"):
+            self._read_record(path)
         if not (self.out / INDEX).exists():
             return None
         index = read_index(self.out / INDEX)
@@ -134,14 +136,16 @@ class Packing:
 
     def _recorded(self, number: int) -> Index | None:
         """Return what is known of one shard: by its record, or else by the index of all."""
-        path = self._record(number)
+        index = self._read_record(self._record(number))
+        if index is None and self._old is None:  # the first process may have finished meanwhile
+            self._old = self._check_out()
+        return self._old.only(number) if index is None and self._old is not None else index
+
+    def _read_record(self, path: Path) -> Index | None:
+        """Return the record of a shard; None if there is none, or if it is damaged."""
         try:
             index = decode_index(path.read_bytes(), path)
-        except FileNotFoundError:
-            if self._old is None:  # the first process may have finished in the meantime
-                self._old = self._check_out()
-            return None if self._old is None else self._old.only(number)
-        except DataError:  # damaged: the shard is written again
+        except (FileNotFoundError, DataError):
             return None
         self._check_plan(index, path)
         return index

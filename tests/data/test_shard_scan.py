@@ -8,6 +8,7 @@ import webdataset
 
 from alexnet.data import shard_scan
 from alexnet.data.folder import DataError, list_folder
+from alexnet.data.image import ImageLimits
 from alexnet.data.shard_scan import scan_shards
 from alexnet.data.shards import open_parts, open_shards
 from alexnet.data.tar_file import END, member_bytes
@@ -139,7 +140,6 @@ def test_an_archive_that_is_missing_or_a_picture_too_large_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=r"none.tar cannot be read: No such file"):
         scan_shards([tmp_path / "none.tar"])
-    limits = type(shard_scan.DEFAULT_LIMITS)(max_bytes=10)
-    monkeypatch.setattr(shard_scan, "DEFAULT_LIMITS", limits)
+    monkeypatch.setattr(shard_scan, "DEFAULT_LIMITS", ImageLimits(max_bytes=10))
     with pytest.raises(DataError, match=r"'a/1.jpg' has 37 bytes; the limit is 10"):
         scan_shards([write_tar(tmp_path / "a.tar", {"a/1.jpg": JPEG})])

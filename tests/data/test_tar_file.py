@@ -22,11 +22,11 @@ def members_of(data: bytes) -> list[Member]:
     return list(read_members(io.BytesIO(data), PLACE))
 
 
-def special(change: Change, *, name: str = "a.jpg", kind: int = tarfile.GNU_FORMAT) -> bytes:
+def special(change: Change, *, name: str = "a.jpg") -> bytes:
     """Return an archive by tarfile whose only member was changed."""
     info = tarfile.TarInfo(name)
     change(info)
-    return info.tobuf(kind) + END
+    return info.tobuf(tarfile.GNU_FORMAT) + END
 
 
 def typed(kind: bytes) -> bytes:
