@@ -222,8 +222,8 @@ def test_a_run_goes_on_in_any_other_layout(
         if ranks == 1:
             said = [train(longer, folder, layout, stops_after=stops)]
         else:
-            more = {"resumes": True, "stops_after": stops}
-            said = on_ranks(pool, ranks, partial(train, **more), longer, folder, layout)
+            go_on = partial(train, resumes=True, stops_after=stops)
+            said = on_ranks(pool, ranks, go_on, longer, folder, layout)
         for each in said:
             assert ("saved at update" in each) == (stops > 0)
     same(folder, tmp_path / "whole")

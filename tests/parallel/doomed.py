@@ -1,0 +1,86 @@
+"""A rank of a run that ends itself at a chosen moment, for the tests of lost ranks."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+
+from alexnet import store
+from alexnet.cli import run
+from alexnet.nets import NETS
+from alexnet.parallel import watch
+from alexnet.training import loop
+from tests.conftest import TINY
+
+MESSAGES = (dist.all_reduce, dist.all_gather)
+Moment = Literal["update", "sum", "gather", "save", "stopped"]
+
+
+@dataclass(frozen=True)
+class Doom:
+    """Who is lost, and when."""
+
+    rank: int
+    moment: Moment
+    count: int
+    """The update, message or file in which it happens, from 1."""
+
+
+def as_rank(rank: int, size: int, port: int, words: list[str], doom: Doom | None) -> None:
+    """Run a command as a rank that torchrun has started; its words go to the folder `said`."""
+    said = Path("said")
+    said.mkdir(exist_ok=True)
+    file = os.open(said / f"{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    NETS["tiny"] = TINY
+    watch.EVERY_SECONDS, watch.BROKEN_AFTER_SECONDS, watch.LOST_AFTER_SECONDS = 0.1, 1.5, 3.0
+    if doom is not None and doom.rank == rank:
+        _prepare(doom)
+    sys.exit(run(words))
+
+
+def _prepare(doom: Doom) -> None:
+    """Let this process die in the call that the doom names."""
+    places: dict[Moment, tuple[Any, str]] = {
+        "update": (loop, "update"),
+        "stopped": (loop, "update"),
+        "sum": (dist, "all_reduce"),
+        "gather": (dist, "all_gather"),
+        "save": (store, "_sync_folder"),
+    }
+    owner, name = places[doom.moment]
+    end = signal.SIGSTOP if doom.moment == "stopped" else signal.SIGKILL
+    counted = _Counted(vars(owner)[name], doom.count, end)
+    mock.patch.object(owner, name, counted).start()
+
+
+class _Counted:
+    """A function during one of whose calls the process gets a signal."""
+
+    def __init__(self, function: Callable[..., Any], count: int, end: signal.Signals) -> None:
+        self._function, self._left, self._end = function, count, end
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            if self._function in MESSAGES:  # the others have got some of it, or nothing
+                self._function(*args, **{**named, "async_op": True})
+            os.kill(os.getpid(), self._end)
+        return self._function(*args, **named)
