@@ -40,8 +40,8 @@ class Recipe:
     batch: int = 128
     """Pictures per update."""
     fc_batch: int = 0
-    """Variable batch: the fully connected layers are updated after each so many pictures, the
-    convolutional ones after the whole batch; 0 updates all together. One weird trick (2014)."""
+    """Variable batch of one weird trick (2014): the fully connected layers are updated after each
+    so many pictures, the convolutional ones after the whole batch; 0 updates all together."""
     lr: float = 0.01
     """Learning rate at the start, for weights."""
     lr_batch: int = 0
@@ -69,7 +69,8 @@ class Recipe:
     """The paper's update, or lars, where each tensor has a rate in proportion to its norm, for
     batches of thousands of pictures."""
     trust: float = 0.001
-    """lars: the share of its norm that a tensor may move by in an update at rate 1."""
+    """lars: the share of its norm that a tensor moves by in an update at rate 1. Biases and the
+    like keep the rate as it is, times bias_lr."""
     momentum: float = 0.9
     """Share of the velocity that is kept from update to update."""
     weight_decay: float = 0.0005
@@ -140,6 +141,7 @@ class Recipe:
                 raise ValueError(f"{name} is {value!r}; it must be {rule}")
 
     def _rules(self) -> list[tuple[str, str, bool]]:
+        highest = 100 if self.optimizer == "lars" else 10  # of a rate that still is no slip
         return [
             ("epochs", "at least 1", self.epochs >= 1),
             ("steps", "0 or more", self.steps >= 0),
@@ -150,7 +152,7 @@ class Recipe:
                 f"0 or a divisor of the batch, {self.batch}",
                 self.fc_batch == 0 or (self.fc_batch > 0 and self.batch % self.fc_batch == 0),
             ),
-            ("lr", "above 0 and at most 10", 0 < self.lr <= 10),
+            ("lr", f"above 0 and at most {highest}", 0 < self.lr <= highest),
             ("lr_batch", "0 or more", self.lr_batch >= 0),
             ("warmup_epochs", "0 or more", self.warmup_epochs >= 0),
             ("patience", "at least 1", self.patience >= 1),

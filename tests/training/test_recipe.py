@@ -186,6 +186,12 @@ def test_a_value_out_of_range_names_the_rule(name: str, value: Any, message: str
         override(Recipe(), {name: value})
 
 
+def test_rates_of_lars_may_be_higher() -> None:
+    assert Recipe(optimizer="lars", lr=29.0).lr == 29
+    with pytest.raises(ValueError, match=r"lr is 101\.0; it must be above 0 and at most 100"):
+        Recipe(optimizer="lars", lr=101.0)
+
+
 def test_every_rule_is_broken_by_a_test() -> None:
     ruled = {name for name, _, _ in Recipe()._rules()}
     assert ruled == {message.split(" is ")[0] for _, _, message in OUT_OF_RANGE}
