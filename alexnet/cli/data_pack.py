@@ -93,8 +93,8 @@ def verify(out: Path, *, as_json: Json = False) -> int:
         note(f"and {len(damages) - MOST_LINES:,} more; --json lists all")
     if damages:
         note(
-            f"alexnet: {out}: {len(damages):,} damages; remove the damaged shards and run the "
-            "same 'alexnet data pack' again, or bring back a copy"
+            f"alexnet: {out} is not whole ({len(damages):,}); remove the damaged shards and "
+            "run the same 'alexnet data pack' again, or bring back a copy"
         )
     return REFUSED if damages else 0
 

@@ -159,7 +159,10 @@ def read_index(path: Path) -> Index:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist; {_again(path)}") from None
+        raise DataError(
+            f"{path} does not exist; run the 'alexnet data pack' that made the shards again, or "
+            f"'alexnet data index {path.parent}', which takes them as they are"
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     return decode_index(data, path)

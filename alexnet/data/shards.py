@@ -107,12 +107,18 @@ class ShardPictures:
 
 
 def is_shards(place: Path) -> bool:
-    """Return whether a place is a tar file, or a folder with an index of shards or tar files."""
+    """Return whether a place is a tar file, or a folder of shards.
+
+    A folder with tars beside sub-folders is taken as class folders, unless it has an index.
+    """
     if place.is_file():
         return place.suffix == ".tar"
-    return place.is_dir() and (
-        any((place / name).exists() for name in (INDEX, PACKING)) or any(place.glob("*.tar"))
-    )
+    if not place.is_dir():
+        return False
+    inside = [path for path in place.iterdir() if not path.name.startswith(".")]
+    tars = any(path.suffix == ".tar" for path in inside)
+    packed = (place / INDEX).exists() or (place / PACKING).exists()
+    return packed or (tars and not any(path.is_dir() for path in inside))
 
 
 def open_shards(place: Path, *, fraction: float = 0.1) -> Split[ShardPictures]:

@@ -74,7 +74,10 @@ def test_damage_is_named_and_mended_by_packing_again(
     assert "samples     11      12" in said.out
     assert f"train-000000.tar: {name!r} at byte 512 is damaged" in said.err
     assert f"the header or label of {name!r}, at byte 0, is damaged" in said.err
-    assert "alexnet: " + str(packed) + ": 2 damages; remove the damaged shards and run" in said.err
+    assert (
+        f"alexnet: {packed} is not whole (2); remove the damaged shards and run the same"
+        in said.err
+    )
 
     (packed / "train-000000.tar").unlink()
     assert run(["data", "pack", str(tmp_path / "pictures"), str(packed), *SMALL]) == 0
@@ -150,7 +153,7 @@ def test_what_makes_no_sense_is_refused(packed: Path, tmp_path: Path, capsys: Ca
     code = run(["data", "pack", str(tmp_path / "picture"), str(tmp_path / "new")])
     refused(code, capsys, expected=3, message=r"does not exist.*did you mean 'pictures'")
     code = run(["data", "verify", source])
-    refused(code, capsys, expected=3, message=r"index\.shards does not exist; pack anew")
+    refused(code, capsys, expected=3, message=r"index\.shards does not exist; run the")
     code = run(["data", "index", source])
     refused(code, capsys, expected=3, message="has no tar files; give a folder of shards")
     code = run(["data", "index", source, str(packed)])

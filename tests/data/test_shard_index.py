@@ -134,7 +134,9 @@ def test_a_number_of_names_that_is_not_that_of_the_rows_is_refused() -> None:
 
 
 def test_an_index_that_is_missing_or_unreadable_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"index.shards does not exist; pack anew"):
+    with pytest.raises(
+        DataError, match=r"index.shards does not exist; run the 'alexnet data pack' that"
+    ):
         read_index(tmp_path / INDEX)
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         read_index(tmp_path)

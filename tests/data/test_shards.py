@@ -139,6 +139,7 @@ def test_places_with_shards_are_known(folder: Path, packed: Path, tmp_path: Path
     assert is_shards(packed / "train-000000.tar")
     (tmp_path / "begun" / PACKING).mkdir(parents=True)
     assert is_shards(tmp_path / "begun")
+    (packed / "train-000000.tar").rename(folder / "photos.tar")  # the archive it came from
     assert not any(map(is_shards, (folder, tmp_path / "nowhere", packed / INDEX)))
 
 
