@@ -18,7 +18,8 @@ from alexnet.nets.chain import Chain
 from alexnet.parallel.collectives import Circle, total
 from alexnet.parallel.columns import whole_tensor
 from alexnet.parallel.dropout import Rows
-from alexnet.parallel.hybrid import HybridNet, HybridStep, Scheme
+from alexnet.parallel.hybrid import HybridNet, HybridStep
+from alexnet.parallel.layout import Scheme
 from alexnet.parallel.mesh import join
 from alexnet.training.lars import Lars
 from alexnet.training.sgd import MomentumSGD
