@@ -20,7 +20,6 @@ from alexnet.data.folder import DataError
 from alexnet.data.sources import DataSet, Source, data_set
 from alexnet.data.transfer import FetchError, Show, download
 from alexnet.data.unpack import unpack
-from alexnet.store import write_atomically
 
 RECORD = ".fetched.json"
 ROOM = 3.4
@@ -79,7 +78,7 @@ def fetch(
             got = tuple(_get(source, work, mirror, show) for source in wanted.files)
             new = _lay_out(wanted, work, show)
             fetched = Fetched(name, got, *_measure(new))
-            write_atomically(new / RECORD, json.dumps(asdict(fetched), indent=1).encode())
+            (new / RECORD).write_text(json.dumps(asdict(fetched), indent=1))
             new.replace(folder)
             shutil.rmtree(work)
         except OSError as error:
