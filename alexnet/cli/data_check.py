@@ -96,14 +96,16 @@ def _print_report(data: Path, report: "Report", show: int) -> None:
     trained = {name: counts[0] for name, counts in report.classes.items()}
     small, large = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
     print(_plain(f"{data}: {report.form}"))
+    counts = f"{trained[small]:,} ({small}) to {trained[large]:,} ({large})"
     facts = [
         ("pictures", f"{total:,}{f' ({named})' if named else ''}, {_size(report.num_bytes)}"),
         ("shorter side", f"{least:,} to {greatest:,} pixels, the median {median:,}"),
-        (
-            "classes",
-            f"{len(trained):,} of {trained[small]:,} ({small}) to {trained[large]:,} ({large})",
-        ),
+        ("classes", f"{len(trained):,} of {counts} pictures to train on"),
     ]
+    if least == greatest:
+        facts[1] = ("shorter side", f"{least:,} pixels")
+    if trained[small] == trained[large]:
+        facts[2] = ("classes", f"{len(trained):,} of {trained[small]:,} pictures to train on")
     for name, fact in facts:
         print(f"{name:<13} {_plain(fact)}")
     print()

@@ -207,14 +207,13 @@ def _judge_classes(sets: Sets) -> dict[str, list[Item]]:
 
 
 def _judge_places(sets: Sets) -> dict[str, list[Item]]:
-    items: dict[str, list[Item]] = {"order": [Item((), note) for note in sets.notes]}
-    if not isinstance(sets.parts[0][1], Listing):
+    items: dict[str, list[Item]] = {"remark": [Item((), note) for note in sets.notes]}
+    if not sets.folders:
         return items
-    names = [name for name, _ in sets.parts]
     listed = (sets.path(index) for index in range(len(sets.labels())))
-    items |= find_strays(sets.root, names, listed)
-    if names != [""]:
+    items |= find_strays(sets.root, sets.folders, listed)
+    if sets.folders != ("",):
         beside = sorted(each.name for each in sets.root.iterdir() if each.is_dir())
-        unused = [name for name in beside if name not in names and not name.startswith(".")]
+        unused = [name for name in beside if name not in sets.folders and name[0] != "."]
         items["unused-folder"] = [Item((name,)) for name in unused]
     return items

@@ -147,7 +147,11 @@ KINDS = {
         "pictures in folders inside a class's folder",
         "Nothing to do if they belong to the class: they count as its own.",
     ),
-    "order": Kind("note", "about the order of classes", "Match classes by name, never by number."),
+    "remark": Kind(
+        "note",
+        "remarks on opening the data set",
+        "Match classes with those of other lists by name, never by number.",
+    ),
     "search-stopped": Kind(
         "note",
         "too many pictures look alike to compare them all",

@@ -31,6 +31,8 @@ class Sets:
     """Names, "" for a set alone, and pictures; all of the same classes."""
     notes: tuple[str, ...] = ()
     """What their readers say of them."""
+    folders: tuple[str, ...] = ()
+    """The folder below the root of each set of class folders, "" for the root; else nothing."""
     _ends: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,16 +87,17 @@ def open_sets(path: Path) -> Sets:
     has_train, held_out = _find_sets(path)
     if not has_train:
         listing = _list_all(path)
-        return Sets(path, form, (("", listing),), listing.notes)
+        return Sets(path, form, (("", listing),), listing.notes, ("",))
     trained = _list_all(path / "train")
     if not held_out:
-        return Sets(path, form, (("train", trained),), trained.notes)
+        return Sets(path, form, (("train", trained),), trained.notes, ("train",))
     tested = _list_all(path / held_out)
     if set(trained.classes) != set(tested.classes):
         classes = tuple(sorted({*trained.classes, *tested.classes}))
         trained = list_folder(path / "train", classes=classes)
         tested = list_folder(path / held_out, classes=classes)
-    return Sets(path, form, (("train", trained), (held_out, tested)), trained.notes)
+    parts = (("train", trained), (held_out, tested))
+    return Sets(path, form, parts, trained.notes, ("train", held_out))
 
 
 def _find_sets(path: Path) -> tuple[bool, str]:
