@@ -59,6 +59,8 @@ class Choices:
     """Compare the archives of 2012 with their published MD5s first."""
     complete: Flag = False
     """Refuse when pictures are missing; otherwise that is only noted."""
+    shards: Flag = False
+    """Write tar shards with an index, as alexnet data pack does, in place of a folder."""
     threads: int = 0
     """Pictures to decode at a time; 0 takes one for each processor."""
 
@@ -75,43 +77,22 @@ def imagenet(
     out
         Folder to write to; alexnet train reads it.
     """
-    from alexnet.data.boxes import write_boxes
-    from alexnet.data.folder import DataError
-    from alexnet.data.ilsvrc import write_classes
-    from alexnet.data.imagenet import (
-        Form,
-        Stopped,
-        Target,
-        begun,
-        finish,
-        read_replacements,
-    )
-    from alexnet.data.shard_index import write_durably
+    from alexnet.data.imagenet import Form, Stopped, Target, begun
     from alexnet.training.interrupt import Interrupted, stop_requests
 
     form = Form(choices.size, choices.quality)
     devkit = _check(archives, choices)
-    with stop_requests() as request:
-        stopped = lambda: bool(request.reason)  # noqa: E731
-        target = Target(out, form, choices.threads or _processors(), stopped)
-        with begun(target, year=devkit.year, patched=archives.patch is not None):
-            write_durably(out / "classes.json", write_classes(devkit))
-            replacements = read_replacements(archives.patch) if archives.patch else {}
-            try:
-                with _one_thread_each():
-                    summary = _write_parts(archives, devkit, target, replacements)
-            except Stopped as error:
-                raise Interrupted(f"{error}; the same command goes on with it") from error
-            sources = [path for path in (archives.boxes, archives.val_boxes) if path]
-            if sources:
-                with _progress("boxes", None) as step:
-                    num_boxes, odd = write_boxes(out, sources, report=step)
-                summary["boxes"] = {"number": num_boxes, "mended": dict(sorted(odd.items()))}
-            lacking = _compare(devkit, summary["counts"])
-            if lacking and choices.complete:
-                raise DataError(f"{out}: {'; '.join(lacking)}; leave out --complete to go without")
-            summary["missing"] = lacking
-            finish(out, summary)
+    threads = choices.threads or len(os.sched_getaffinity(0))
+    with _one_thread_each():
+        if choices.shards:
+            return _write_shards(out, devkit, archives, choices, threads)
+        with stop_requests() as request:
+            target = Target(out, form, threads, lambda: bool(request.reason))
+            with begun(target, year=devkit.year, patched=archives.patch is not None):
+                try:
+                    summary = _write_folder(target, devkit, archives, complete=choices.complete)
+                except Stopped as error:
+                    raise Interrupted(f"{error}; the same command goes on with it") from error
     _print(out, summary, as_json)
     return 0
 
@@ -130,6 +111,8 @@ def _check(archives: Archives, choices: Choices) -> "Devkit":
         raise ValueError("no pictures given; name --train, --val or both")
     if choices.year == 2012 and (archives.test or archives.test_labels or archives.patch):
         raise ValueError("--test, --test-labels and --patch are for --year 2010 only")
+    if choices.shards and (archives.boxes or archives.val_boxes):
+        raise ValueError("boxes are kept beside a folder; leave out --shards, or the boxes")
     if choices.check_md5 and choices.year != 2012:
         raise ValueError("no MD5 of 2010's archives is known; leave out --check-md5")
     if choices.check_md5:
@@ -157,94 +140,161 @@ def _check(archives: Archives, choices: Choices) -> "Devkit":
     return devkit
 
 
-def _write_parts(
-    archives: Archives,
-    devkit: "Devkit",
-    target: "Target",
-    replacements: dict[tuple[str, str], bytes],
-) -> dict[str, Any]:
-    """Write the pictures of each part; return their numbers and what was unusual."""
-    from alexnet.data.imagenet import numbered_blocks, training_blocks, write_blocks
+def _list_blocks(
+    archives: Archives, devkit: "Devkit"
+) -> dict[str, tuple[Iterator["Block"], list[str]]]:
+    """Return the blocks of each part, and a list to be filled with files that are no pictures."""
+    from alexnet.data.imagenet import numbered_blocks, training_blocks
 
-    left_out: list[str] = []
-    parts: dict[str, tuple[Iterator[Block], int]] = {}
+    parts: dict[str, tuple[Iterator[Block], list[str]]] = {}
     if archives.train:
-        blocks = training_blocks(archives.train, devkit, left_out=left_out)
-        parts["train"] = blocks, sum(synset.num_train_images for synset in devkit.classes)
-    for part, source, truth in (
-        ("val", archives.val, devkit.validation),
-        ("test", archives.test, devkit.test),
-    ):
+        left_out: list[str] = []
+        parts["train"] = training_blocks(archives.train, devkit, left_out=left_out), left_out
+    for part, source in (("val", archives.val), ("test", archives.test)):
         if source:
+            left_out = []
             blocks = numbered_blocks(source, devkit, part=part, left_out=left_out)
-            parts[part] = blocks, len(truth)
-    counts: dict[str, Counter[str]] = {}
-    num_bytes: Counter[str] = Counter()
-    remarks: dict[str, list[str]] = defaultdict(list)
-    for part, (blocks, total) in parts.items():
-        counts[part] = Counter()
-        with _progress(f"{part}/", total) as step:
-            for stored in write_blocks(
-                blocks, target, part=part, replacements=replacements, report=step
-            ):
-                counts[part][stored.path.split("/")[1]] += 1
-                num_bytes[part] += stored.num_bytes
+            parts[part] = blocks, left_out
+    return parts
+
+
+def _write_folder(
+    target: "Target", devkit: "Devkit", archives: Archives, *, complete: bool
+) -> dict[str, Any]:
+    """Write the pictures, the classes and the boxes; return what came of it."""
+    from alexnet.data.boxes import write_boxes
+    from alexnet.data.folder import DataError
+    from alexnet.data.ilsvrc import write_classes
+    from alexnet.data.imagenet import finish, read_replacements, write_blocks
+    from alexnet.data.shard_index import write_durably
+
+    root = target.root
+    write_durably(root / "classes.json", write_classes(devkit))
+    patches = read_replacements(archives.patch) if archives.patch else {}
+    parts: dict[str, dict[str, Any]] = {}
+    for part, (blocks, left_out) in _list_blocks(archives, devkit).items():
+        counts: Counter[str] = Counter({synset.wnid: 0 for synset in devkit.classes})
+        remarks: dict[str, list[str]] = defaultdict(list)
+        num_bytes = 0
+        with _progress(f"{part}/", sum(_expected(devkit, part).values())) as step:
+            written = write_blocks(blocks, target, part=part, replacements=patches, report=step)
+            for stored in written:
+                counts[stored.path.split("/")[1]] += 1
+                num_bytes += stored.num_bytes
                 if stored.remark:
                     kind, _, reason = stored.remark.partition(": ")
                     remarks[kind].append(stored.path + (f" ({reason})" if reason else ""))
-    if left_out:
-        remarks["left out, no pictures by their names"] = left_out
-    by_class = {part: Counter(dict(sorted(found.items()))) for part, found in counts.items()}
-    return {"counts": by_class, "bytes": dict(num_bytes), "remarks": dict(remarks)}
-
-
-def _compare(devkit: "Devkit", counts: dict[str, Counter[str]]) -> list[str]:
-    """Say where there are other numbers of pictures than the development kit has."""
-    found = []
-    if "train" in counts:
-        other = [
-            f"{synset.wnid} has {counts['train'][synset.wnid]:,} of {synset.num_train_images:,}"
-            for synset in devkit.classes
-            if counts["train"][synset.wnid] != synset.num_train_images
-        ]
-        if other:
-            found.append(f"train/ differs from meta.mat in {len(other):,} classes: {_some(other)}")
-    for part, truth in (("val", devkit.validation), ("test", devkit.test)):
-        if part in counts and counts[part].total() != len(truth):
-            found.append(
-                f"{part}/ has {counts[part].total():,} pictures, the ground truth {len(truth):,}"
+        if left_out:
+            remarks["left out, no pictures by their names"] = left_out
+        parts[part] = {
+            "pictures": counts.total(),
+            "bytes": num_bytes,
+            "classes": dict(counts),
+            "remarks": dict(remarks),
+            "other_numbers": _compare(counts, _expected(devkit, part)),
+        }
+    boxes = None
+    if sources := [path for path in (archives.boxes, archives.val_boxes) if path]:
+        with _progress("boxes", None) as step:
+            num_boxes, odd = write_boxes(root, sources, report=step)
+        boxes = {"number": num_boxes, "mended": dict(sorted(odd.items()))}
+    for part, about in parts.items():
+        if complete and about["other_numbers"]:
+            raise DataError(
+                f"{root}/{part} has other numbers of pictures than the development kit: "
+                f"{_some(about['other_numbers'])}; leave out --complete to go without"
             )
-    return found
+    finish(root, parts, boxes)
+    return {"parts": parts, "boxes": boxes}
+
+
+def _write_shards(
+    out: Path, devkit: "Devkit", archives: Archives, choices: Choices, threads: int
+) -> int:
+    """Pack the pictures as they come out of the archives; classes.json lies with the shards."""
+    from alexnet.data.folder import DataError
+    from alexnet.data.ilsvrc import write_classes
+    from alexnet.data.ilsvrc_files import list_files
+    from alexnet.data.imagenet import read_replacements
+    from alexnet.data.pack import Packing
+    from alexnet.data.pack_options import PackOptions
+    from alexnet.data.pack_plan import plan_shards
+    from alexnet.data.shard_index import write_durably
+
+    patches = read_replacements(archives.patch) if archives.patch else {}
+    files = {}
+    for part, (blocks, left_out) in _list_blocks(archives, devkit).items():
+        files[part] = list_files(blocks, devkit, part=part, replacements=patches)
+        if left_out:
+            note(f"{len(left_out):,} left out, no pictures by their names: {_some(left_out)}")
+        counts = Counter(files[part].classes[label] for label in files[part].labels)
+        for text in _compare(counts, _expected(devkit, part)):
+            if choices.complete:
+                raise DataError(f"{part}: {text}; leave out --complete to go without")
+            note(f"{part}: {text}")
+    options = PackOptions(size=choices.size, quality=choices.quality)
+    index = Packing(plan_shards(files, options), out, workers=threads, report=note).run()
+    write_durably(out / "classes.json", write_classes(devkit))
+    if index is not None:
+        print(
+            f"{out}: {len(index.rows):,} pictures in {len(index.shards):,} shards; "
+            f"'alexnet data verify {out}' compares every byte"
+        )
+    return 0
+
+
+def _expected(devkit: "Devkit", part: str) -> Counter[str]:
+    """Return the number of pictures of each class by the development kit."""
+    if part == "train":
+        return Counter({synset.wnid: synset.num_train_images for synset in devkit.classes})
+    wnid_of = {synset.ilsvrc_id: synset.wnid for synset in devkit.classes}
+    return Counter(
+        wnid_of[number] for number in (devkit.validation if part == "val" else devkit.test)
+    )
+
+
+def _compare(counts: Counter[str], expected: Counter[str]) -> list[str]:
+    return [
+        f"{wnid} has {counts[wnid]:,} of {expected[wnid]:,}"
+        for wnid in sorted(expected)
+        if counts[wnid] != expected[wnid]
+    ]
 
 
 def _print(out: Path, summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json({"data": str(out), **summary})
         return
+    parts, boxes = summary["parts"], summary["boxes"]
     rows = [
-        (f"{part}/", counts.total(), len(counts), f"{summary['bytes'][part] / 1e6:,.1f}")
-        for part, counts in summary["counts"].items()
+        (
+            f"{part}/",
+            about["pictures"],
+            sum(count > 0 for count in about["classes"].values()),
+            f"{about['bytes'] / 1e6:,.1f}",
+        )
+        for part, about in parts.items()
     ]
     print_table((str(out), "pictures", "classes", "MB"), rows)
     print("\nlabels go by WNID; classes.json has ILSVRC's and cuda-convnet's beside them")
-    if "boxes" in summary:
-        print(f"boxes.jsonl.gz: {summary['boxes']['number']:,} bounding boxes")
-        for what, times in summary["boxes"]["mended"].items():
+    if boxes:
+        print(f"boxes.jsonl.gz: {boxes['number']:,} bounding boxes")
+        for what, times in boxes["mended"].items():
             print(f"  {times:,} times {what}")
-    for kind, paths in summary["remarks"].items():
-        note(f"{len(paths):,} {kind}: {_some(paths)}")
-    for text in summary["missing"]:
-        note(text)
+    for part, about in parts.items():
+        for kind, paths in about["remarks"].items():
+            note(f"{len(paths):,} {kind}: {_some(paths)}")
+        if texts := about["other_numbers"]:
+            note(
+                f"{part}/ has other numbers of pictures than the development kit in "
+                f"{len(texts):,} classes: {_some(texts)}"
+            )
 
 
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:MOST_NAMES])
     more = len(names) - MOST_NAMES
     return shown if more <= 0 else f"{shown} and {more:,} more (all in imagenet.json)"
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def _turn(
 def write_boxes(
     root: Path, sources: Iterable[Path], *, report: Callable[[int], None]
 ) -> tuple[int, Counter[str]]:
-    """Write boxes.jsonl.gz beside the pictures, sorted by path.
+    """Write boxes.jsonl.gz beside the pictures, sorted by path; other pictures' boxes stay in it.
 
     `report` is told the number of XML files that were read. Returned are the number of boxes and
     how often each rule was needed; XML files of pictures that are not in the data set are counted.
@@ -176,10 +176,17 @@ def write_boxes(
                 raise DataError(f"{entry.place} is the second XML file of its picture; keep one")
             odd.update(mended)
             num_boxes += len(found.boxes)
-            lines[found.picture] = json.dumps(asdict(found), separators=(",", ":")).encode() + b"\n"
+            lines[found.picture] = _line(found)
+    file = root / "boxes.jsonl.gz"
+    earlier = {each.picture: _line(each) for each in read_boxes(file)} if file.exists() else {}
+    lines = earlier | lines
     content = b"".join(lines[path] for path in sorted(lines))
-    write_durably(root / "boxes.jsonl.gz", gzip.compress(content, mtime=0))
+    write_durably(file, gzip.compress(content, mtime=0))
     return num_boxes, odd
+
+
+def _line(boxes: PictureBoxes) -> bytes:
+    return json.dumps(asdict(boxes), separators=(",", ":")).encode() + b"\n"
 
 
 def read_boxes(path: Path) -> Iterator[PictureBoxes]:
@@ -197,7 +204,7 @@ def read_boxes(path: Path) -> Iterator[PictureBoxes]:
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is damaged in or after line {number} ({error}); "
-            f"alexnet data imagenet writes it anew"
+            f"remove it, and alexnet data imagenet writes it anew"
         ) from error
 
 

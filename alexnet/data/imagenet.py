@@ -232,7 +232,7 @@ def begun(target: Target, *, year: int, patched: bool) -> Iterator[None]:
     wanted["patched"] = int(patched)
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is a file; name a folder to write to")
-    about = root / SUMMARY
+    about, found = root / SUMMARY, {}
     if about.exists():
         found = _read_about(about)
         for key, value in wanted.items():
@@ -249,14 +249,21 @@ def begun(target: Target, *, year: int, patched: bool) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(f"another process writes to {root}; wait for it") from None
-        write_durably(about, json.dumps(wanted | {"finished": False}, indent=1).encode())
+        write_durably(about, _json(found | wanted | {"finished": False}))
         yield
 
 
-def finish(root: Path, summary: Mapping[str, Any]) -> None:
-    """Add to imagenet.json what came of the work."""
-    about = _read_about(root / SUMMARY) | {"finished": True} | dict(summary)
-    write_durably(root / SUMMARY, json.dumps(about, indent=1, ensure_ascii=False).encode())
+def finish(root: Path, parts: Mapping[str, Any], boxes: Mapping[str, Any] | None) -> None:
+    """Add to imagenet.json what came of the work; what it says of other parts is kept."""
+    about = _read_about(root / SUMMARY)
+    about["parts"] = {**about.get("parts", {}), **parts}
+    if boxes is not None:
+        about["boxes"] = dict(boxes)
+    write_durably(root / SUMMARY, _json(about | {"finished": True}))
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _pictures_of(entries: Iterable[Entry], left_out: list[str]) -> Iterator[Entry]:
@@ -270,14 +277,23 @@ def _pictures_of(entries: Iterable[Entry], left_out: list[str]) -> Iterator[Entr
 # ---- One picture --------------------------------------------------------------------------------
 
 
-def _store(
-    path: str, entry: Entry, *, target: Target, part: str, replacements: Replacements
-) -> Stored:
+def published_bytes(entry: Entry, part: str, replacements: Replacements) -> tuple[bytes, str]:
+    """Return a picture's file, patched and unpacked where it must be, and what was done to it.
+
+    Raises:  DataError when it is too long, or gzipped and damaged.
+    """
     data, remark = replacements.get((part, entry.name)), "replaced by patch_images.tar"
     if data is None:
         data, remark = entry.read(most=DEFAULT_LIMITS.max_bytes), ""
     if data.startswith(b"\x1f\x8b"):
         data, remark = gunzip(data, entry.place, most=DEFAULT_LIMITS.max_bytes), "gzipped"
+    return data, remark
+
+
+def _store(
+    path: str, entry: Entry, *, target: Target, part: str, replacements: Replacements
+) -> Stored:
+    data, remark = published_bytes(entry, part, replacements)
     try:
         data, shape, kind = convert(data, target.form)
     except ImageError as error:

@@ -6,11 +6,14 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import alexnet.data.ilsvrc_archives
 from alexnet.cli import run
+from alexnet.data.door import open_split
 from alexnet.data.ilsvrc import read_classes, to_devkit
+from alexnet.data.image import decode
 from tests.cli.conftest import Capture, refused
 from tests.data.small_ilsvrc import BIRD, CRANE, TENCH, Published, jpeg, lines, tar_of, voc_xml
 
@@ -54,20 +57,24 @@ def test_what_is_odd_and_missing_is_noted(tmp_path: Path, capsys: Capture) -> No
     assert run([*command, "--json"]) == 0
     printed = capsys.readouterr()
     content = json.loads(printed.out)
-    assert content["counts"]["train"] == {TENCH: 7, BIRD: 2, CRANE: 2}
-    kinds = {kind: len(paths) for kind, paths in content["remarks"].items()}
-    assert kinds == {"not readable, kept as it is": 7, "left out, no pictures by their names": 1}
-    assert content["missing"] == [
-        f"train/ differs from meta.mat in 1 classes: {TENCH} has 7 of 2",
-        "val/ has 4 pictures, the ground truth 5",
-    ]
+    train, val = content["parts"]["train"], content["parts"]["val"]
+    assert train["classes"] == {TENCH: 7, BIRD: 2, CRANE: 2}
+    assert list(map(len, train["remarks"].values())) == [7]
+    assert list(train["remarks"]) == ["not readable, kept as it is"]
+    assert val["remarks"] == {
+        "left out, no pictures by their names": [f"{tmp_path}/val.tar: readme.txt"]
+    }
+    assert train["other_numbers"] == [f"{TENCH} has 7 of 2"]
+    assert val["other_numbers"] == [f"{BIRD} has 0 of 1"]
     assert run(command) == 0
     errors = capsys.readouterr().err
     assert "7 not readable, kept as it is: train/n01440764/n01440764_0.JPEG (" in errors
     assert " and 2 more (all in imagenet.json)\n" in errors
-    assert "val/ has 4 pictures, the ground truth 5\n" in errors
-    code = run([*command, "--complete"])
-    refused(code, capsys, expected=3, message=r"val/ has 4 pictures, .*; leave out --complete to")
+    wanted = "val/ has other numbers of pictures than the development kit in 1 classes: n02012849 "
+    assert wanted in errors
+    for shards in ([], ["--shards"]):
+        code = run([*command[:-1], str(tmp_path / f"out{len(shards)}"), "--complete", *shards])
+        refused(code, capsys, expected=3, message=r"n01440764 has 7 of 2; leave out --complete to")
 
 
 def test_2010_has_a_scored_test_set_and_patches(tmp_path: Path, capsys: Capture) -> None:
@@ -87,6 +94,46 @@ def test_2010_has_a_scored_test_set_and_patches(tmp_path: Path, capsys: Capture)
     assert (out / "test" / CRANE / "ILSVRC2010_test_00000001.JPEG").read_bytes() == jpeg(9)
     assert (out / "test" / TENCH / "ILSVRC2010_test_00000002.JPEG").read_bytes() == jpeg(2)
     assert "1 replaced by patch_images.tar: test/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["0", "18"])
+def test_archives_become_shards(
+    tmp_path: Path, words: list[str], capsys: Capture, size: str
+) -> None:
+    out = tmp_path / "out"
+    assert run([*words, "--shards", "--size", size]) == 0
+    printed = capsys.readouterr().out
+    assert f"{out}: 11 pictures in 2 shards; 'alexnet data verify {out}' compares" in printed
+    split = open_split(out, fraction=0.1)
+    assert split.train.classes == (TENCH, BIRD, CRANE)
+    published = Published()
+    assert len(split.train) == 6
+    for index, (path, label) in enumerate(zip(split.train.paths, split.train.labels, strict=True)):
+        wnid = split.train.classes[label]
+        data = next(d for name, d in published.train[wnid].items() if Path(name).stem in path)
+        wanted = decode(data)
+        found = split.train.pixels(index, at_least=24)
+        if size == "0":
+            np.testing.assert_array_equal(found, wanted)
+        else:
+            assert found.shape == (18, 24, 3)
+    labels = dict(zip(split.validation.paths, split.validation.labels, strict=True))
+    by_number = [label for _, label in sorted(labels.items(), key=lambda item: item[0][-13:])]
+    assert by_number == [0, 2, 2, 1, 0]
+    assert len(read_classes(out / "classes.json")) == 3
+    code = run([*words, "--shards", "--boxes", "x.tar"])
+    refused(code, capsys, expected=2, message="boxes are kept beside a folder; leave out --shards")
+
+
+def test_files_left_out_of_shards_are_noted(tmp_path: Path, capsys: Capture) -> None:
+    published = Published()
+    published.val["valprep.sh"] = b""
+    del published.val["ILSVRC2012_val_00000004.JPEG"]
+    words = ["data", "imagenet", *published.write(tmp_path), str(tmp_path / "out"), "--shards"]
+    assert run(words) == 0
+    errors = capsys.readouterr().err
+    assert "1 left out, no pictures by their names: " in errors
+    assert f"val: {BIRD} has 0 of 1\n" in errors
 
 
 def test_md5s_are_checked_first(

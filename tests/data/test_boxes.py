@@ -160,6 +160,9 @@ def test_boxes_of_a_data_set_are_written_and_read(tmp_path: Path) -> None:
         PictureBoxes(f"val/{BIRD}/ILSVRC2012_val_00000004.JPEG", 24, 18, 32, 24, (box,)),
     ]
     first = (root / "boxes.jsonl.gz").read_bytes()
+    write_boxes(root, sources[:1], report=read.append)
+    assert (root / "boxes.jsonl.gz").read_bytes() == first  # the validation pictures' have stayed
+    (root / "boxes.jsonl.gz").unlink()
     write_boxes(root, reversed(sources), report=read.append)
     assert (root / "boxes.jsonl.gz").read_bytes() == first
 
@@ -204,5 +207,7 @@ def test_damaged_boxes_are_refused(tmp_path: Path, damage: str) -> None:
     }
     path = tmp_path / "boxes.jsonl.gz"
     path.write_bytes(damaged[damage])
-    with pytest.raises(DataError, match=r"is damaged in or after line [0-2] \(.*\); alexnet"):
+    with pytest.raises(
+        DataError, match=r"is damaged in or after line [0-2] \(.*\); remove it, and"
+    ):
         list(read_boxes(path))

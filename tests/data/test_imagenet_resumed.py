@@ -123,23 +123,20 @@ def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
             begun(target, year=2012, patched=False).__enter__()
 
 
-def test_the_summary_says_that_the_work_is_done(tmp_path: Path) -> None:
+def test_the_summary_says_that_the_work_is_done_and_keeps_other_parts(tmp_path: Path) -> None:
     target = Target(tmp_path, Form(size=256))
-    for finished in (False, True):
-        with begun(target, year=2012, patched=False):
-            content = json.loads((tmp_path / "imagenet.json").read_bytes())
-            assert content["finished"] is False
-            if finished:
-                finish(tmp_path, {"missing": []})
+    about = {"year": 2012, "size": 256, "quality": 95, "patched": 0}
+    with begun(target, year=2012, patched=False):
+        content = json.loads((tmp_path / "imagenet.json").read_bytes())
+        assert content == {**about, "finished": False}
+        finish(tmp_path, {"train": {"pictures": 6}}, {"number": 3})
+    with begun(target, year=2012, patched=False):
+        content = json.loads((tmp_path / "imagenet.json").read_bytes())
+        assert content["finished"] is False
+        finish(tmp_path, {"val": {"pictures": 5}}, None)
     content = json.loads((tmp_path / "imagenet.json").read_bytes())
-    assert content == {
-        "year": 2012,
-        "size": 256,
-        "quality": 95,
-        "patched": 0,
-        "finished": True,
-        "missing": [],
-    }
+    parts = {"train": {"pictures": 6}, "val": {"pictures": 5}}
+    assert content == {**about, "finished": True, "parts": parts, "boxes": {"number": 3}}
 
 
 def test_a_record_of_another_version_is_none(tmp_path: Path) -> None:
