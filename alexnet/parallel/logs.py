@@ -34,27 +34,28 @@ class Log:
             return
         path = folder / "logs" / f"rank-{self._world.rank}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab", buffering=0)
         if self._waiting is None:
-            sys.stderr = _Both(sys.stderr, file)
+            sys.stderr = _Both(sys.stderr, path)
             return
         sys.stdout.flush()
         sys.stderr.flush()
-        self._waiting.seek(0)
-        shutil.copyfileobj(self._waiting, file)
-        _redirect(file)
+        with path.open("ab", buffering=0) as file:
+            self._waiting.seek(0)
+            shutil.copyfileobj(self._waiting, file)
+            _redirect(file)
         self._waiting.close()
 
 
 class _Both:
     """Standard error that leaves its lines in a file too; a bar's movements are left out."""
 
-    def __init__(self, stream: TextIO, file: IO[bytes]) -> None:
-        self._stream, self._file = stream, file
+    def __init__(self, stream: TextIO, path: Path) -> None:
+        self._stream, self._path = stream, path
 
     def write(self, text: str) -> int:
         if "\x1b" not in text:
-            self._file.write(text.encode("utf-8", "backslashreplace"))
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
         return self._stream.write(text)
 
     def flush(self) -> None:
