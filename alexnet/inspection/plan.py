@@ -49,8 +49,7 @@ from alexnet.inspection.programs import (
 from alexnet.inspection.stages import Counted, count_stages
 from alexnet.model import architecture
 from alexnet.nets.chain import Chain
-from alexnet.parallel.layout import Scheme
-from alexnet.parallel.layout import Crossing
+from alexnet.parallel.layout import Crossing, Scheme
 
 HALF = 2  # bytes of an element in either half precision
 TYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -260,6 +259,7 @@ def memory_of(cut: Cut, pictures: int, seen: int, rates: Rates) -> Memory:
             kept += count * inputs * (share.parts - 1) / share.parts
         if not share.below:
             read = inputs if share.reads_all or share.crosses else inputs / share.parts
+            read = 0 if share.first else read  # nobody asks for the picture's gradient
             widest = max(widest, count * (read + share.stage.outputs * rates.element / share.parts))
     coming = seen * cut.shares[cut.whole].stage.inputs * rates.sent if cut.whole else 0
     return Memory(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from alexnet.inspection.figures import FLOAT_BYTES, LayerFigures
 from alexnet.inspection.summary import layer_figures, text_figures
 from alexnet.layers.fused import fuse, members
+from alexnet.layers.response_norm import LocalResponseNorm
 from alexnet.nets.chain import Chain
 from alexnet.text.picture import PictureNet
 
@@ -82,31 +83,30 @@ def _called(net: Chain, figures: list[LayerFigures], x: Tensor) -> Iterator[Stag
     """Yield the calls of a chain as `Chain.forward` makes them."""
     names = {id(layer): name for name, layer in net.steps()}
     products = {each.name: each.multiply_adds for each in figures}
-    known: dict[int, Tensor] = {}
-    for step in fuse(layer for _, layer in net.steps()):
-        inside = [(names[id(layer)], layer) for layer in members(step)]
-        with _kept(net, known) as kept:
-            y: Tensor = step(x)
-        own = [p.numel() for _, layer in inside for p in layer.parameters()]
-        heaviest = [name for name, layer in inside if list(layer.parameters())]
-        norms = [name for name, _ in inside if "norm" in name]
+    for layers, bottom, top, kept in _steps(net, x):
+        inside = [(names[id(layer)], layer) for layer in layers]
+        weighted = [name for name, layer in inside if list(layer.parameters())]
+        norms = [name for name, layer in inside if isinstance(layer, LocalResponseNorm)]
         yield Stage(
-            name=[*heaviest, *norms, inside[0][0]][0],
+            name=[*weighted, *norms, inside[0][0]][0],
             layers=tuple(name for name, _ in inside),
             multiply_adds=sum(products.get(name, 0) for name, _ in inside),
-            parameters=tuple(own),
-            inputs=x[0].numel(),
-            outputs=y[0].numel(),
-            kept_bytes=sum(kept) // PICTURES,
-            normed=_normed(layer for _, layer in inside),
+            parameters=tuple(p.numel() for layer in layers for p in layer.parameters()),
+            inputs=bottom[0].numel(),
+            outputs=top[0].numel(),
+            kept_bytes=kept // PICTURES,
+            normed=_normed(layers),
         )
-        x = y
 
 
 def _one_by_one(net: Chain, figures: list[LayerFigures], x: Tensor) -> Iterator[Stage]:
-    """Yield the layers of a net that is no chain."""
-    with _kept(net, {}) as kept:
-        net.heads(x)
+    """Yield the layers of a net that is no chain of layers."""
+    if net.branches:
+        with _kept(net, {}) as sizes:
+            net.heads(x)
+        kept = sum(sizes)
+    else:
+        kept = sum(size for *_, size in _steps(net, x))
     modules = dict(net.named_modules())
     counted: set[int] = set()
     for number, each in enumerate(figures):
@@ -121,9 +121,29 @@ def _one_by_one(net: Chain, figures: list[LayerFigures], x: Tensor) -> Iterator[
             parameters=tuple(p.numel() for p in own),
             inputs=elements,
             outputs=elements,
-            kept_bytes=0 if number else sum(kept) // PICTURES,
+            kept_bytes=0 if number else kept // PICTURES,
             normed=_normed([layer]),
         )
+
+
+def _steps(net: Chain, x: Tensor) -> Iterator[tuple[tuple[nn.Module, ...], Tensor, Tensor, int]]:
+    """Yield what runs as one: its layers, what it reads and gives, and the bytes that it keeps.
+
+    Norms and pools run in kernels of ours, for which meta tensors have only twins: the kernels keep
+    the norm's input and, of each maximum, a byte that says where it was.
+    """
+    known: dict[int, Tensor] = {}
+    for step in fuse(layer for _, layer in net.steps()):
+        layers = members(step)
+        with _kept(net, known) as sizes:
+            y: Tensor = step(x)
+        kept = sum(sizes)
+        if any(isinstance(layer, LocalResponseNorm | nn.MaxPool2d) for layer in layers):
+            normed = any(isinstance(layer, LocalResponseNorm) for layer in layers)
+            pooled = any(isinstance(layer, nn.MaxPool2d) for layer in layers)
+            kept = normed * x.numel() * x.element_size() + pooled * y.numel()
+        yield layers, x, y, kept
+        x = y
 
 
 @contextmanager

@@ -57,12 +57,21 @@ def simulated_rank(rank: int, size: int) -> Iterator[list[Sent]]:
 def _counted(operation: str, sent: list[Sent]) -> Any:
     real = getattr(dist, operation)
 
-    def call(first: Any, *others: Any, group: Any = None, **named: Any) -> Any:
+    def call(
+        first: Any,
+        *others: Any,
+        group: Any = None,
+        async_op: bool = False,
+        group_src: int | None = None,
+        group_dst: int | None = None,
+    ) -> Any:
         handed = others[0] if operation in ("all_gather", "reduce_scatter") else first
         tensors = handed if isinstance(handed, list) else [handed]
         sent.append(Sent(operation, dist.get_world_size(group), sum(map(_bytes, tensors))))
-        work = real(first, *others, group=group, **named)
-        return _Done(first) if operation == "all_reduce" and named.get("async_op") else work
+        ends = {"group_src": group_src, "group_dst": group_dst}
+        given = {name: rank for name, rank in ends.items() if rank is not None}
+        work = real(first, *others, group=group, async_op=async_op, **given)
+        return _Done(first) if operation == "all_reduce" and async_op else work
 
     return call
 
