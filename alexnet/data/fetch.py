@@ -171,7 +171,7 @@ def _alone(work: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if work.exists() and [path.name for path in work.iterdir()] == ["lock"]:
+            if work.exists() and not any(path.stat().st_size for path in work.iterdir()):
                 shutil.rmtree(work)  # nothing to go on with
 
 

@@ -45,6 +45,11 @@ def download(source: Source, url: str, part: Path, show: Show) -> None:
     most = part.stat().st_size if part.exists() else 0
     while (problem := _attempt(source, url, part, show)) is not None:
         arrived = part.stat().st_size
+        if arrived == 0:
+            raise FetchError(
+                f"{url}: nothing arrived ({problem}); look after the network, or give --mirror "
+                f"another server or a folder that has {source.name}"
+            )
         if arrived <= most:
             kept = "; run the command again, it goes on from there" if source.sha256 else ""
             raise FetchError(

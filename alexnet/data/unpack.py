@@ -21,7 +21,7 @@ PIECE_BYTES = 1_000_000
 
 
 def unpack(archive: Path, folder: Path, *, show: Callable[[str, int, int | None], None]) -> None:
-    """Write an archive's files below a folder, without the one folder that they all lie in.
+    """Write an archive's files below a folder, without the one folder that all lie in, if any.
 
     A gzipped archive is first unpacked to a tar beside it, which is removed again. Hidden files
     are left out. `show` is told the files that have been written, and of how many.
@@ -64,16 +64,12 @@ def _write_all(
     members = [member for member in read_members(file, archive) if not _is_hidden(member.name)]
     if not members:
         raise DataError(f"{archive} has no files; this archive is refused")
-    outermost = members[0].name.partition("/")[0]
+    outermost = f"{members[0].name.partition('/')[0]}/"
+    if not all(member.name.startswith(outermost) for member in members):
+        outermost = ""
     for count, member in enumerate(members, start=1):
-        top, _, path = member.name.partition("/")
-        if not path or top != outermost:
-            raise DataError(
-                f"{archive}: {member.name} does not lie in one folder with {members[0].name}; "
-                f"this archive is refused"
-            )
         try:
-            _write(file, member, folder / path)
+            _write(file, member, folder / member.name.removeprefix(outermost))
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise DataError(
                 f"{archive}: {member.name} is in the way of another member, as a file and a folder "
