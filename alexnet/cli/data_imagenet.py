@@ -52,7 +52,8 @@ class Choices:
     year: int = 2012
     """2012 or 2010; the development kit must be of that year."""
     size: int = 0
-    """Shorter side of the stored JPEG, 256 as in the paper; 0 keeps the files as they are."""
+    """Shorter side of the stored JPEG, 256 as in the paper; 0 keeps the files as they are, as
+    pictures are that are no larger."""
     quality: int = 95
     """Quality of the stored JPEG, 1 to 100."""
     check_md5: Flag = False

@@ -49,7 +49,7 @@ class Form:
     """How pictures are stored."""
 
     size: int = 0
-    """Shorter side in pixels; 0 leaves the files as they are."""
+    """Shorter side in pixels; 0 leaves all files as they are, and no picture is enlarged."""
     quality: int = 95
     """Quality of the JPEG, 1 to 100, where pictures are scaled."""
 
@@ -314,6 +314,8 @@ def _store(
 def convert(data: bytes, form: Form) -> tuple[bytes, Shape, str]:
     """Return a picture's bytes as stored, its shape, and what is unusual about it.
 
+    Its colours are made RGB only where it is scaled; every reader of ours does that for the rest.
+
     Raises:  ImageError when it cannot be read.
     """
     kind = kind_of(data)
@@ -330,7 +332,7 @@ def convert(data: bytes, form: Form) -> tuple[bytes, Shape, str]:
     pixels = decode(data)
     if kind != "JPEG":
         height, width = pixels.shape[:2]
-    if not form.size:
+    if not form.size or min(width, height) <= form.size:
         return data, (width, height, width, height, 1), remark
     scaled = resize_shorter_side(pixels, form.size)
     # Half the colour's resolution each way, as cameras and ImageNet's own files have it.

@@ -110,6 +110,25 @@ def test_pictures_are_scaled_and_stored_as_jpeg(tmp_path: Path, published: Publi
     assert distance <= 1.02 * own_distance
 
 
+@pytest.mark.parametrize("size", [24, 30])
+def test_no_picture_is_enlarged(tmp_path: Path, published: Published, size: int) -> None:
+    stored = make(tmp_path, Target(tmp_path / "out", Form(size=size)))
+    assert {(each.width, each.height, each.turn) for each in stored} == {(32, 24, 1)}
+    data = published.train[TENCH][f"{TENCH}_18.JPEG"]
+    assert (tmp_path / "out" / "train" / TENCH / f"{TENCH}_18.JPEG").read_bytes() == data
+
+
+@pytest.mark.parametrize("size", [0, 12])
+def test_a_scaled_picture_is_turned_upright_and_the_turn_kept(size: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 24)).save(buffer, "JPEG", exif=exif)
+    data, shape, _ = convert(buffer.getvalue(), Form(size=size))
+    assert shape == ((12, 16, 32, 24, 6) if size else (32, 24, 32, 24, 1))
+    assert decode(data).shape == ((16, 12, 3) if size else (32, 24, 3))
+
+
 def odd_pictures() -> dict[str, bytes]:
     """Return pictures as ILSVRC has them: CMYK, a PNG called JPEG, damaged, gray."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 4), np.uint8)
