@@ -49,7 +49,11 @@ def folder(pictures: MakePictures) -> Path:
     return pictures(per_class=4, size=24)
 
 
-def test_a_kill_at_every_write_flush_and_rename_loses_nothing(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("per_class", [4, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_kill_at_every_write_flush_and_rename_loses_nothing(
+    pictures: MakePictures, tmp_path: Path, per_class: int
+) -> None:
+    folder = pictures(per_class=per_class, size=24)
     pack(folder, tmp_path / "whole")
     whole = content(tmp_path / "whole")
     kills = 0
@@ -57,7 +61,8 @@ def test_a_kill_at_every_write_flush_and_rename_loses_nothing(folder: Path, tmp_
         pack(folder, tmp_path / str(kills))
         assert content(tmp_path / str(kills)) == whole
         kills += 1
-    assert kills > 25  # each picture; six for each shard; three for the index
+    num_shards = len(list((tmp_path / "whole").glob("*.tar")))
+    assert kills == 3 * per_class + 6 * num_shards + 3  # each picture, shard, and the index
     assert content(tmp_path / str(kills)) == whole
 
 
