@@ -6,7 +6,7 @@ pictures with near signatures the coefficients themselves are compared, each tim
 (the spectrum of photographs falls with it, so that otherwise sky over land would equal any other
 sky over land), and over windows of either picture, so that a crop is found.
 Source:  signs of low cosine coefficients as in pHash (Zauner 2010); the weights, the windows and
-         all limits are ours, set on Imagenette (benchmarks/look_alikes.py prints the figures).
+         all limits are ours, set on Imagenette (benchmarks/look_alikes.py counts what is found).
 """
 
 from dataclasses import dataclass
@@ -149,8 +149,9 @@ _TURNS = [
 ]
 
 COARSE = Likeness(KEPT_SIDE, 8, (0.0, 0.03, 0.06, 0.09))
-"""For kept thumbnails: of 2,022 pairs of Imagenette with the same layout, 12 pass 0.95."""
+"""For kept thumbnails: it spares decoding again what is no copy, and lets every copy pass."""
 FINE = Likeness(SIDE, 16, (0.0, 0.025, 0.05, 0.075, 0.1))
 """For whole thumbnails, of the pairs that passed the first."""
 ALIKE = 0.93
-"""Least score of two pictures that look alike."""
+"""Least score of two pictures that look alike: of Imagenette's candidates the best has 0.88, and 99
+of 100 altered copies have 0.936 or more."""
