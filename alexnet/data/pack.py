@@ -16,9 +16,9 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -276,7 +276,7 @@ class Packing:
         since = time.monotonic()
         missing = list(range(len(self.plan.shards)))
         while missing := [number for number in missing if self._done(number) is None]:
-            growing = sum(path.stat().st_size for path in _present(self.out.glob("*.tmp")))
+            growing = _bytes_of(self.out.glob("*.tmp"))
             if seen != (len(missing), growing):
                 seen, since = (len(missing), growing), time.monotonic()
             elif time.monotonic() - since > self.patience_seconds:
@@ -357,5 +357,10 @@ class _Span:
         row["frame"] = list(digest_of(self.bytes[:first] + self.bytes[last:])[:8])
 
 
-def _present(paths: Iterator[Path]) -> list[Path]:
-    return [path for path in paths if path.exists()]
+def _bytes_of(paths: Iterable[Path]) -> int:
+    """Return the size of files that may be renamed at any moment."""
+    total = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
