@@ -16,10 +16,11 @@ from alexnet.nearest import nearest
 if TYPE_CHECKING:
     import torch
 
-    from alexnet.data.folder import Listing
+    from alexnet.data.pictures import Pictures
     from alexnet.evaluation.metrics import Counts
     from alexnet.model import Model
     from alexnet.predict import Prediction
+    from alexnet.training.recipe import Recipe
 
 Part = Literal["auto", "validation", "all"]
 MOST_CELLS = 20
@@ -47,7 +48,8 @@ def evaluate(
     run
         Folder of a run or of a model.
     data
-        Folder of pictures, one sub-folder per class. Classes are matched by name.
+        Folder of pictures, one sub-folder per class, or any other form that can be trained on.
+        Classes are matched by name.
     part
         Pictures to use. auto: val/ or test/ if the folder has one; what the run held out if it was
         trained on this folder; else all of them.
@@ -171,13 +173,16 @@ def _print_answers(answers: list["Prediction"], output: Format) -> None:
 
 def _choose_pictures(
     run: Path, data: Path, part: Part, classes: tuple[str, ...]
-) -> tuple["Listing", str]:
+) -> tuple["Pictures", str]:
     """Choose the pictures to test on, labelled by the model's classes, and say which they are."""
+    from alexnet.data.door import CLASS_FOLDERS, name_form
     from alexnet.data.folder import VALIDATION_NAMES, Listing, list_folder, split_folder
     from alexnet.training.recipe import Recipe, load
 
     files = [folder / "recipe.toml" for folder in (run, run.parent)]
     recipe = next((load(file) for file in files if file.is_file()), Recipe())
+    if name_form(data) != CLASS_FOLDERS:
+        return _choose_parts(recipe, data, part, classes)
     has_train = (data / "train").is_dir()
     sets = [name for name in VALIDATION_NAMES if has_train and (data / name).is_dir()]
     if sets:
@@ -199,6 +204,23 @@ def _choose_pictures(
         paths, labels = zip(*((p, label) for p, label in pairs if p in kept), strict=True)
         return replace(listing, paths=paths, labels=labels), f"held out of {data}"
     return list_folder(data, classes=classes), f"all of {data}"
+
+
+def _choose_parts(
+    recipe: "Recipe", data: Path, part: Part, classes: tuple[str, ...]
+) -> tuple["Pictures", str]:
+    """Choose pictures of a data set that is not one of class folders."""
+    from alexnet.data.door import among, open_all, open_split
+    from alexnet.data.folder import CONTENT_RULE
+
+    if part == "all":
+        return open_all(data, classes=classes), f"all of {data}"
+    split = open_split(data, fraction=recipe.validation_share)
+    held_out = split.rule == CONTENT_RULE.format(recipe.validation_share)
+    if part == "auto" and held_out and recipe.data != str(data.resolve()):
+        return open_all(data, classes=classes), f"all of {data}"
+    where = f"held out of {data}" if held_out else f"the validation part of {data}"
+    return among(split.validation, classes, place=str(data)), where
 
 
 def _print_counts(counts: "Counts") -> None:

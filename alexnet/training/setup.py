@@ -8,8 +8,6 @@ runs/NAME/checkpoints/    what `--resume` goes on from
 runs/NAME/model/          the trained model: what `eval` and `predict` open
 """
 
-import hashlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from alexnet import store
 from alexnet.convolution.swap import Swapped, check_algorithm, swap
 from alexnet.data import statistics as data_statistics
 from alexnet.data.augment import Preprocessing
-from alexnet.data.folder import DataError, Split, split_folder
+from alexnet.data.folder import Split
 from alexnet.data.loader import Loader, Share, derive_seed
 from alexnet.data.pictures import Pictures
 from alexnet.data.statistics import Statistics
@@ -35,6 +33,7 @@ from alexnet.training.initialise import normalise_outputs, not_normalisable
 from alexnet.training.journal import Journal
 from alexnet.training.lars import Lars
 from alexnet.training.look import look
+from alexnet.training.pictures import Data, fingerprint_of, open_data
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import Gradients, at_work, gradients_with
@@ -88,15 +87,6 @@ class Run:
         return min(done, 1.0)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """What a run trains on and is measured on."""
-
-    split: Split[Pictures]
-    train: Loader
-    validation: Loader
-
-
 def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
     """Set up a new run: list and split the data, compute statistics, draw the weights.
 
@@ -115,7 +105,8 @@ def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
     architecture(recipe.net).check_input(_crop_size(recipe))
     check_algorithm(recipe.convolution, choose_device(recipe.device))
-    data = _open_data(recipe, team)
+    _check_layout(recipe, team)
+    data = open_data(recipe, team)
     _check_parts(recipe, len(data.split.train))
     folder.mkdir(parents=True, exist_ok=True)
     pictures = (batch.pictures for batch in data.train.epoch(0, seed=None))
@@ -123,7 +114,7 @@ def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
     run = _assemble(recipe, folder, data, statistics, team)
     # Nothing is written before all is checked: after an error the same --out serves again.
     if team.leads:
-        fingerprint = _fingerprint(data.split)
+        fingerprint = fingerprint_of(data.split)
         record = {"kind": "data", "rule": data.split.rule, "fingerprint": fingerprint}
         store.write(folder / "data", record, {"statistics": statistics.tensors()})
         if run.model.text:  # the run keeps its own: the file may change or go
@@ -147,7 +138,8 @@ def resume(folder: Path, team: Team | None = None) -> Run:
     if (folder / NET_FILE).is_file():
         recipe = replace(recipe, net=str(folder / NET_FILE))
     checkpoint = newest_checkpoint(folder / "checkpoints")
-    data = _open_data(recipe, team)
+    _check_layout(recipe, team)
+    data = open_data(recipe, team)
     record, groups = store.read(folder / "data")
     run = _assemble(recipe, folder, data, Statistics(**groups["statistics"]), team, fresh=False)
     run.model.name = named
@@ -161,7 +153,7 @@ def resume(folder: Path, team: Team | None = None) -> Run:
         raise StoreError(f"{error}{hint}") from None
     if not team.leads:  # one process has counted the losses before for all
         run.position.loss_sum = 0.0
-    if record["fingerprint"] != _fingerprint(data.split):
+    if record["fingerprint"] != fingerprint_of(data.split):
         raise StoreError(
             f"the pictures in {recipe.data} are not those that the run began with (names or number "
             "differ); put them back, or start a new run"
@@ -170,24 +162,8 @@ def resume(folder: Path, team: Team | None = None) -> Run:
     return run
 
 
-def _open_data(recipe: Recipe, team: Team) -> _Data:
-    """List and split the pictures, and make sure that all processes see the same.
-
-    Raises: DataError if they do not, ValueError if recipe and layout do not fit each other.
-    """
-    _check_layout(recipe, team)
-    split = _split(recipe)
-    prints = team.hear(_fingerprint(split))
-    odd = [rank for rank, each in enumerate(prints) if each != prints[0]]
-    if odd:
-        raise DataError(
-            f"rank {odd[0]} finds other pictures in {recipe.data} than rank 0; give each machine "
-            "the same files, or share the folder"
-        )
-    return _Data(split, *_loaders(recipe, split, team))
-
-
 def _check_layout(recipe: Recipe, team: Team) -> None:
+    """Raise ValueError if recipe and layout do not fit each other."""
     groups, hybrid = team.mesh.groups, team.layout.hybrid
     if recipe.batch % groups:
         raise ValueError(
@@ -214,7 +190,7 @@ def _check_layout(recipe: Recipe, team: Team) -> None:
 def _assemble(
     recipe: Recipe,
     folder: Path,
-    data: _Data,
+    data: Data,
     statistics: Statistics,
     team: Team,
     *,
@@ -325,48 +301,3 @@ def _check_parts(recipe: Recipe, pictures: int) -> None:
                     "which batch norm can take no variance here; choose another --batch or "
                     f"--input-size ({error})"
                 ) from None
-
-
-def _split(recipe: Recipe) -> Split[Pictures]:
-    split = split_folder(Path(recipe.data), fraction=recipe.validation_share)
-    if len(split.train.classes) < 2:
-        raise DataError(
-            f"{recipe.data} has one class only, {split.train.classes[0]!r}: there is nothing to "
-            "tell apart; give a folder with a sub-folder for each of two or more classes"
-        )
-    if not len(split.validation):
-        raise DataError(f"{recipe.data} leaves no picture for validation; add pictures")
-    return split
-
-
-def _loaders(recipe: Recipe, split: Split[Pictures], team: Team) -> tuple[Loader, Loader]:
-    """Return the loaders of training and validation; they share the memory for pictures."""
-    here = team.mesh.world.local_size  # processes that share this machine's memory and cores
-    memory = round(recipe.cache_gib * 2**30) // here
-    loaders: list[Loader] = []
-    for listing in (split.train, split.validation):
-        loader = Loader(
-            listing,
-            batch_size=recipe.batch,
-            picture_size=recipe.picture_size,
-            workers=recipe.workers or max(1, (os.cpu_count() or 1) // here),
-            cache_bytes=memory,
-            on_bad_image=recipe.on_bad_image,
-            share=team.share,
-        )
-        memory -= loader.cached_bytes
-        loaders.append(loader)
-    return loaders[0], loaders[1]
-
-
-def _fingerprint(split: Split[Pictures]) -> str:
-    """Hash the names and labels of all pictures in their order."""
-
-    def text(listing: Pictures) -> str:
-        return "\n".join(
-            f"{label} {path}" for path, label in zip(listing.paths, listing.labels, strict=True)
-        )
-
-    return hashlib.sha256(
-        "\n\n".join(map(text, (split.train, split.validation))).encode()
-    ).hexdigest()

@@ -20,6 +20,7 @@ from alexnet.data.folder import split_folder
 from alexnet.training import loop, setup
 from tests.cli.conftest import Capture
 from tests.conftest import SHAPES, make_pictures, tiny_recipe
+from tests.data.packed import pack
 
 FOUR = ("disc", "ring", "square", "triangle")
 
@@ -166,6 +167,27 @@ def test_of_train_and_val_the_latter_is_used(
     assert (found["pictures"], found["used"]) == (18, f"val/ of {tmp_path / 'sets'}")
     both = counts(capsys, trained, tmp_path / "sets", "--part", "all")
     assert (both["pictures"], both["used"]) == (30, f"train/ and val/ of {tmp_path / 'sets'}")
+
+
+def test_shards_are_tested_on_as_folders_are(
+    photos: Path, trained: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    shards, other = tmp_path / "shards", tmp_path / "other"
+    pack(photos, shards)
+    found = counts(capsys, trained, shards)
+    assert (found["pictures"], found["used"]) == (60, f"all of {shards}")
+    expected = counts(capsys, trained, photos, "--part", "all")
+    assert found["confusion"] == expected["confusion"]
+    part = counts(capsys, trained, shards, "--part", "validation")
+    assert (part["pictures"], part["used"]) == (12, f"held out of {shards}")
+    make_pictures(other / "train", classes=SHAPES, per_class=2)
+    make_pictures(other / "val", classes=SHAPES, per_class=3, seed=1)
+    pack(other, tmp_path / "parts")
+    found = counts(capsys, trained, tmp_path / "parts")
+    assert (found["pictures"], found["used"]) == (
+        18,
+        f"the validation part of {tmp_path / 'parts'}",
+    )
 
 
 def test_the_model_of_a_run_also_knows_what_was_held_out(
