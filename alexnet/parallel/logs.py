@@ -6,6 +6,7 @@
 File descriptors are redirected, not Python's streams: libraries print too.
 """
 
+import atexit
 import os
 import shutil
 import sys
@@ -25,6 +26,8 @@ class Log:
         self._world = world
         self._waiting: IO[bytes] | None = None
         if world.rank > 0:
+            self._before = os.dup(2)
+            atexit.register(self._tell)
             self._waiting = tempfile.TemporaryFile()  # noqa: SIM115  kept to the end
             _redirect(self._waiting)
 
@@ -44,6 +47,15 @@ class Log:
             shutil.copyfileobj(self._waiting, file)
             _redirect(file)
         self._waiting.close()
+
+    def _tell(self) -> None:
+        """Say at the end what went wrong unexpectedly before there was a file to say it in."""
+        if self._waiting is not None and not self._waiting.closed:
+            sys.stderr.flush()
+            self._waiting.seek(0)
+            said = self._waiting.read()
+            if b"unexpected" in said:
+                os.write(self._before, said)
 
 
 class _Both:

@@ -1,10 +1,17 @@
-"""A rank of a run that ends itself at a chosen moment, for the tests of lost ranks."""
+"""Runs of several processes whose ranks may end themselves at a chosen moment.
 
+Processes are forked from one that has imported what they need, so a run takes seconds.
+"""
+
+import multiprocessing
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -19,6 +26,9 @@ from alexnet.parallel import watch
 from alexnet.training import loop
 from tests.conftest import TINY
 
+LIMIT_SECONDS = 30
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
 MESSAGES = (dist.all_reduce, dist.all_gather)
 Moment = Literal["update", "sum", "gather", "save", "stopped"]
 
@@ -33,8 +43,35 @@ class Doom:
     """The update, message or file in which it happens, from 1."""
 
 
+def launch(size: int, words: list[str], doom: Doom | None = None) -> list[int | None]:
+    """Run a command in several processes and return their exit codes.
+
+    None stands for one that has outlived its time, and for one that was stopped.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes: list[BaseProcess] = []
+    for rank in range(size):
+        arguments = (rank, size, port, words, doom)
+        processes.append(CONTEXT.Process(target=as_rank, args=arguments))
+        processes[-1].start()
+    until = time.monotonic() + LIMIT_SECONDS
+    for rank, process in enumerate(processes):
+        if doom is None or (doom.rank, doom.moment) != (rank, "stopped"):
+            process.join(max(0.0, until - time.monotonic()))
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+        process.join()
+    return codes
+
+
 def as_rank(rank: int, size: int, port: int, words: list[str], doom: Doom | None) -> None:
-    """Run a command as a rank that torchrun has started; its words go to the folder `said`."""
+    """Run a command as a rank that torchrun has started; its words go to the folder `said`.
+
+    RANK in a word of the command stands for the rank.
+    """
     said = Path("said")
     said.mkdir(exist_ok=True)
     file = os.open(said / f"{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -52,11 +89,11 @@ def as_rank(rank: int, size: int, port: int, words: list[str], doom: Doom | None
     NETS["tiny"] = TINY
     watch.EVERY_SECONDS, watch.BROKEN_AFTER_SECONDS, watch.LOST_AFTER_SECONDS = 0.1, 1.5, 3.0
     if doom is not None and doom.rank == rank:
-        _prepare(doom)
-    sys.exit(run(words))
+        prepare(doom)
+    sys.exit(run([word.replace("RANK", str(rank)) for word in words]))
 
 
-def _prepare(doom: Doom) -> None:
+def prepare(doom: Doom) -> None:
     """Let this process die in the call that the doom names."""
     places: dict[Moment, tuple[Any, str]] = {
         "update": (loop, "update"),

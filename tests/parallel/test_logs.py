@@ -1,5 +1,6 @@
 """Who is heard, and what is written down."""
 
+import atexit
 import io
 import multiprocessing
 import os
@@ -36,6 +37,27 @@ def test_a_second_process_speaks_into_its_file_alone(tmp_path: Path) -> None:
     assert heard.read_text() == ""
     said = (tmp_path / "logs" / "rank-1.log").read_text().splitlines()
     assert said == ["early", "late", "from a library", "at last"]
+
+
+def fail(world: World, heard: Path, text: str) -> None:
+    """End before there is a folder for the log."""
+    file = os.open(heard, os.O_WRONLY | os.O_CREAT)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    Log(world)
+    print(text, file=sys.stderr)
+    atexit._run_exitfuncs()  # which a process of multiprocessing leaves out
+
+
+def test_an_unexpected_end_before_there_is_a_file_is_heard(tmp_path: Path) -> None:
+    for number, text in enumerate(("alexnet: unexpected ImportError", "alexnet: columns is 3")):
+        process = multiprocessing.get_context("spawn").Process(
+            target=fail, args=(World(1, 2, 1, 2), tmp_path / str(number), text)
+        )
+        process.start()
+        process.join()
+    assert (tmp_path / "0").read_text() == "alexnet: unexpected ImportError\n"
+    assert (tmp_path / "1").read_text() == ""
 
 
 def test_the_first_process_is_heard_and_written_down_without_its_bar(

@@ -1,12 +1,5 @@
-"""A run that loses a process ends soon, says which, and goes on from its last checkpoint.
+"""A run that loses a process ends soon, says which, and goes on from its last checkpoint."""
 
-Processes are forked from one that has imported what they need, so a case takes seconds.
-"""
-
-import multiprocessing
-import socket
-import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -15,12 +8,7 @@ import torch
 from alexnet import store
 from alexnet.training.journal import read_journal
 from tests.conftest import MakePictures, tiny_recipe
-from tests.parallel import doomed
-from tests.parallel.doomed import Doom, Moment
-
-LIMIT_SECONDS = 30
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([doomed.__name__])
+from tests.parallel.doomed import Doom, Moment, launch
 
 Case = tuple[int, str, Doom]
 QUICK: list[Case] = [
@@ -50,27 +38,6 @@ def words(pictures: MakePictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     often = ["--checkpoint-minutes", "1e-9"]
     return ["train", "pictures", "--recipe", str(recipe), *often, "--out"]
-
-
-def launch(size: int, words: list[str], doom: Doom | None = None) -> list[int | None]:
-    """Run a command in several processes and return their exit codes; none may outlive its time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes: list[BaseProcess] = []
-    for rank in range(size):
-        arguments = (rank, size, port, words, doom)
-        processes.append(CONTEXT.Process(target=doomed.as_rank, args=arguments))
-        processes[-1].start()
-    until = time.monotonic() + LIMIT_SECONDS
-    for rank, process in enumerate(processes):
-        if doom is None or (doom.rank, doom.moment) != (rank, "stopped"):
-            process.join(max(0.0, until - time.monotonic()))
-    codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
-        process.join()
-    return codes
 
 
 def check_case(words: list[str], case: Case) -> None:
