@@ -25,7 +25,7 @@ Precision = Literal["fp32", "bf16"]
 
 LINK_SHARE = 0.75
 """Share of a wire's bandwidth that messages reach: 6 of the 8 GB/s of PCI Express 2.0 in Krizhevsky
-2014, section 6; about 235 of NVLink's 300 GB/s in published runs of NCCL on an A100."""
+2014, experiments; about 235 of NVLink's 300 GB/s in published runs of NCCL on an A100."""
 MEMORY_SHARE = 0.85
 """Share of the memory's bandwidth that layers without matrices reach; a copy on an H200 reached 4.3
 of 4.8 TB/s."""
@@ -85,7 +85,7 @@ GPUS: dict[str, Gpu] = {
     ),
     "k20": Gpu(
         source="Tesla K20 data sheet, PCI Express 2.0 x16; the network is the way between the two "
-        "switches of the machine of 2014, at half the rate (Krizhevsky 2014, section 6)",
+        "switches of the machine of 2014, at half the rate (Krizhevsky 2014, experiments)",
         fp32=3.52e12,
         bf16=None,
         memory_bytes=5 * 2**30,
