@@ -172,7 +172,7 @@ def by_weird_trick(net: Chain, counted: Counted, size: int) -> Cut:
 
     Raises: ValueError if it cannot be cut so, as `HybridNet` says.
     """
-    cut = HybridNet(net, Circle(size=size), Rows())
+    cut = HybridNet(copy.deepcopy(net), Circle(size=size), Rows())  # it changes the net's blocks
     upper = {name for name, _ in list(net.steps())[cut.cut :]}
     whole = sum(stage.layers[0] not in upper for stage in counted.stages)
     lower = [Share(stage) for stage in counted.stages[:whole]]

@@ -54,8 +54,8 @@ from alexnet.parallel.layout import Crossing, Scheme
 HALF = 2  # bytes of an element in either half precision
 TYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NOT_A_CHAIN = (
-    "this net's layers form no chain: each is taken to read as much as it writes, and auxiliary "
-    "classifiers count in memory and messages but not in time"
+    "this net's layers form no chain: most are taken to read as much as they write, and auxiliary "
+    "classifiers count with their weights and gradients only"
 )
 
 

@@ -49,7 +49,8 @@ class Counted:
     """Bytes of batch norm's statistics and the like."""
     is_chain: bool
     """Whether the stages are the net's own calls. Else they are its layers one by one, each taken
-    to read as much as it writes, and all that is kept stands with the first."""
+    to read as much as it writes, but for fully connected ones, and all that is kept stands with the
+    first."""
     beside: tuple[int, ...] = ()
     """Elements of each parameter that serves training only, as in auxiliary classifiers."""
 
@@ -119,7 +120,7 @@ def _one_by_one(net: Chain, figures: list[LayerFigures], x: Tensor) -> Iterator[
             layers=(each.name,),
             multiply_adds=each.multiply_adds,
             parameters=tuple(p.numel() for p in own),
-            inputs=elements,
+            inputs=layer.in_features if isinstance(layer, nn.Linear) else elements,
             outputs=elements,
             kept_bytes=0 if number else kept // PICTURES,
             normed=_normed([layer]),

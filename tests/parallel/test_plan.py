@@ -156,3 +156,12 @@ def test_one_weird_trick_on_8_ranks_sends_what_the_plan_says(
             "alexnet-owt", rank, Rounds(scheme, fc_batch), classes=classes, half=half
         )
         assert found == wanted
+
+
+@pytest.mark.filterwarnings("ignore:Grad strides do not match:UserWarning")  # of 1 x 1 kernels
+def test_one_weird_trick_adds_up_batch_norms_sums_as_the_plan_says() -> None:
+    net, stages = counted("resnet18")
+    program = weird_trick(by_weird_trick(net, stages, RANKS), PICTURES, rates(), rounds=Rounds("c"))
+    wanted = Counter(Sent(m.operation, m.ranks, m.handed_bytes) for m in messages_of(program))
+    found = sent_by_weird_trick("resnet18", 2, Rounds("c"), classes=8, half=False)
+    assert found == wanted
