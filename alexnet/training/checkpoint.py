@@ -2,10 +2,15 @@
 
 `checkpoints/step-00000370/` holds weights and velocities with a digest each (see
 `alexnet.store`). Random numbers need no saving: each is drawn from the seed and the step.
+
+Of the checkpoints two stay, each read back from the disk before anything older is removed.
 """
 
+import errno
+import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ from alexnet.training.schedule import Plateau
 from alexnet.training.sgd import MomentumSGD
 
 KEPT = 2
+NAME = re.compile("step-[0-9]+")
 Own = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -42,6 +48,14 @@ class Position:
     """Updates since the last report."""
     finished: bool = False
     """Whether the recipe has ended."""
+    used: int = 0
+    """Pictures of the running epoch that were trained on."""
+    skipped: int = 0
+    """Pictures of the running epoch that were known to be bad, and not read again."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Path -> reason, of the pictures that turned out bad in the running epoch."""
+    bad: dict[str, str] = field(default_factory=dict)
+    """Path -> reason, of those that did before."""
 
 
 def save_checkpoint(
@@ -50,29 +64,77 @@ def save_checkpoint(
     weights: dict[str, Tensor],
     velocities: dict[str, Tensor],
     classes: tuple[str, ...],
+    *,
+    run: str = "",
 ) -> None:
-    """Write a checkpoint and remove all but the newest two.
+    """Write a checkpoint and remove all but it and the newest good one before it.
+
+    `run` tells the checkpoints of one run from those of others.
 
     Raises: OSError if the disk refuses; the checkpoints before are then still there.
     """
     target = folder / f"step-{position.step:08d}"
     values = asdict(position) | {"loss_sum": float(position.loss_sum)}
-    content = {"kind": "checkpoint", "position": values, "classes": list(classes)}
+    content = {"kind": "checkpoint", "run": run, "position": values, "classes": list(classes)}
     groups = {"weights": weights, "velocities": velocities}
     store.write(target, content, groups)
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old)
+    kept = 1
+    for path in _newest_first(folder):
+        is_older = _step(path) < position.step
+        if is_older and kept < KEPT and not what_is_wrong(path, run=run):
+            kept += 1
+        elif path != target:
+            _remove(path)
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Return the newest checkpoint that was written to its end.
+    """Return the newest checkpoint that was written to its end, good or damaged.
 
     Raises: StoreError if there is none.
     """
-    whole = [path for path in folder.glob("step-*") if (path / store.MANIFEST).is_file()]
+    whole = [path for path in _newest_first(folder) if (path / store.MANIFEST).is_file()]
     if not whole:
         raise StoreError(f"{folder} holds no checkpoint; start the run again without --resume")
-    return max(whole)
+    return whole[0]
+
+
+def newest_good_checkpoint(folder: Path, *, run: str = "") -> tuple[Path, list[str]]:
+    """Return the newest checkpoint of which every byte is good, and what is wrong with newer ones.
+
+    Raises: StoreError if there is none, saying what is wrong with each.
+    """
+    newest_checkpoint(folder)
+    reasons: list[str] = []
+    for path in _newest_first(folder):
+        reason = what_is_wrong(path, run=run)
+        if not reason:
+            return path, reasons
+        reasons.append(reason)
+    raise StoreError(
+        f"{folder} holds no checkpoint that is whole: {'; '.join(reasons)}; "
+        "put back a copy of one, or start the run again without --resume"
+    )
+
+
+def what_is_wrong(path: Path, *, run: str = "") -> str:
+    """Return why a run cannot go on from a checkpoint, or "" if it can; every byte is read."""
+    if not (path / store.MANIFEST).exists():
+        return f"{path} was not written to its end"
+    try:
+        content, _ = store.read(path)
+    except StoreError as error:
+        return str(error)
+    except OSError as error:
+        if error.errno != errno.EIO:  # which is not the checkpoint's fault
+            raise
+        return f"{path} cannot be read: {error.strerror}"
+    if content.get("kind") != "checkpoint":
+        return f"{path} is damaged: it holds a {content.get('kind')}, not a checkpoint"
+    if run and content.get("run", run) != run:  # the checkpoints of old name none
+        return f"{path} belongs to another run"
+    if content["position"]["step"] != _step(path):
+        return f"{path} is of update {content['position']['step']}, not of the one in its name"
+    return ""
 
 
 def load_checkpoint(
@@ -101,3 +163,19 @@ def _check_classes(path: Path, saved: tuple[str, ...], given: tuple[str, ...]) -
         f"{path} was trained on {len(saved)} classes and the data have {len(given)}: "
         f"missing {lost[:5]}, new {extra[:5]}; give the data of the run, or start a new one"
     )
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint, the manifest first: what is left of it is none."""
+    with suppress(OSError):  # the next save tries again
+        (path / store.MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(path)

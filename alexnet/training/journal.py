@@ -5,11 +5,12 @@ first takes back the lines after it.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from alexnet import store
+from alexnet.store import StoreError
+from alexnet.training.guards import Patience
 
 
 class Journal:
@@ -18,32 +19,60 @@ class Journal:
     Without a path nothing is kept: of several processes one writes for all.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, patience: Patience | None = None) -> None:
         self._path = path
+        self._patience = patience or Patience(path.parent if path else Path())
 
-    def take_back(self, *, after_step: int) -> None:
-        """Remove the lines after an update, and a last line that was cut off."""
+    def take_back(self, *, after_step: int) -> bool:
+        """Remove the lines after an update, and a last line that was cut off.
+
+        Returns whether a line was cut off.
+
+        Raises: StoreError naming the line that is no line of a journal.
+        """
         if self._path is None:
-            return
+            return False
         kept = [line for line in read_journal(self._path) if line["step"] <= after_step]
+        is_torn = _is_torn(self._path)
         text = "".join(json.dumps(line) + "\n" for line in kept)
         store.write_atomically(self._path, text.encode())
+        return is_torn
 
     def write(self, kind: str, step: int, **values: Any) -> None:
-        """Append a line; it has reached the disk when this returns."""
+        """Append a line; it has reached the disk when this returns, whole or not at all.
+
+        Raises: DiskError if the disk refuses it.
+        """
         if self._path is None:
             return
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path, line = self._path, {"kind": kind, "step": step, **values}
+        data = (json.dumps(line) + "\n").encode()
+        self._patience.write(len(data), lambda: store.append(path, data))
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a journal; a last line that was cut off is left out."""
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if text.endswith("\n"):
-                lines.append(json.loads(text))
-    return lines
+    """Return the whole lines of a journal; a last line that was cut off is left out.
+
+    Raises: StoreError naming the line that is no line of a journal.
+    """
+    if not path.exists():
+        return []
+    *whole, _ = path.read_bytes().split(b"\n")
+    return [_read_line(path, number, text) for number, text in enumerate(whole, start=1)]
+
+
+def _is_torn(path: Path) -> bool:
+    return path.exists() and path.read_bytes().rpartition(b"\n")[2] != b""
+
+
+def _read_line(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        line: dict[str, Any] = json.loads(text)
+        if isinstance(line["kind"], str) and isinstance(line["step"], int):
+            return line
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise StoreError(
+        f"{path}:{number} is damaged: it is no line of a journal; put back a copy of the file, or "
+        "remove the line"
+    )
