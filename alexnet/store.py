@@ -57,7 +57,7 @@ def write(
     Raises: OSError if the disk refuses, or does not give back what was written; what the folder
             held before is then still whole, and nothing else is left in it.
     """
-    _make_folder(folder)
+    make_folder(folder)
     try:
         files = {group: _write_group(folder, group, tensors) for group, tensors in groups.items()}
         _sync_folder(folder)
@@ -144,7 +144,7 @@ def append(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder that a power cut does not take away with all that is in it."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):

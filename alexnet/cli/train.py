@@ -125,6 +125,8 @@ def _go_on(resume: Path, given: list[str], layout: Layout) -> int:
 
 
 def _note_position(run: "Run") -> None:
+    for text in run.notes:
+        note(f"note: {text}")
     note(f"going on with {run.folder} at update {run.position.step} of {run.total_steps}")
 
 

@@ -7,6 +7,7 @@ Of the checkpoints two stay, each read back from the disk before anything older 
 """
 
 import errno
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from torch import Tensor
 from alexnet import store
 from alexnet.model import load_weights
 from alexnet.nets.chain import Chain
+from alexnet.parallel.team import Team
 from alexnet.store import StoreError
 from alexnet.training.schedule import Plateau
 from alexnet.training.sgd import MomentumSGD
@@ -46,6 +48,8 @@ class Position:
     """Sum of the losses since the last report; a tensor where reading it would wait for a GPU."""
     loss_steps: int = 0
     """Updates since the last report."""
+    journal_lines: int = -1
+    """Lines that the journal had when this was saved; -1 in the checkpoints of old."""
     finished: bool = False
     """Whether the recipe has ended."""
     used: int = 0
@@ -114,6 +118,26 @@ def newest_good_checkpoint(folder: Path, *, run: str = "") -> tuple[Path, list[s
         f"{folder} holds no checkpoint that is whole: {'; '.join(reasons)}; "
         "put back a copy of one, or start the run again without --resume"
     )
+
+
+def agreed_checkpoint(folder: Path, team: Team, *, run: str) -> tuple[Path | None, list[str]]:
+    """Return what `newest_good_checkpoint` does, as the process that leads finds it.
+
+    None where no checkpoint was ever written to its end: the run has not come so far.
+
+    Raises: StoreError in all processes if there are checkpoints, but no good one.
+    """
+    said: dict[str, Any] = {"path": "", "reasons": [], "error": ""}
+    if team.leads and any(folder.glob(f"step-*/{store.MANIFEST}")):
+        try:
+            path, said["reasons"] = newest_good_checkpoint(folder, run=run)
+            said["path"] = path.name
+        except StoreError as error:
+            said["error"] = str(error)
+    said = json.loads(team.hear(json.dumps(said))[0])
+    if said["error"]:
+        raise StoreError(said["error"])
+    return folder / said["path"] if said["path"] else None, said["reasons"]
 
 
 def what_is_wrong(path: Path, *, run: str = "") -> str:

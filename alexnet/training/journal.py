@@ -21,22 +21,33 @@ class Journal:
 
     def __init__(self, path: Path | None, patience: Patience | None = None) -> None:
         self._path = path
+        self.lines = 0
+        """Lines of this run so far: those that `take_back` left, and those written since."""
         self._patience = patience or Patience(path.parent if path else Path())
 
-    def take_back(self, *, after_step: int) -> bool:
+    def take_back(self, *, after_step: int, after_line: int = -1) -> str:
         """Remove the lines after an update, and a last line that was cut off.
 
-        Returns whether a line was cut off.
+        Where `after_line` is given, the lines after that: of those of one update some may have been
+        written before a checkpoint and some after it.
+
+        Returns what was odd about the journal, or "".
 
         Raises: StoreError naming the line that is no line of a journal.
         """
         if self._path is None:
-            return False
-        kept = [line for line in read_journal(self._path) if line["step"] <= after_step]
-        is_torn = _is_torn(self._path)
+            return ""
+        lines, is_torn = read_journal(self._path), _is_torn(self._path)
+        if after_line >= 0:
+            kept = lines[:after_line]
+        else:
+            kept = [line for line in lines if line["step"] <= after_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         store.write_atomically(self._path, text.encode())
-        return is_torn
+        self.lines = len(kept)
+        if len(kept) < after_line:
+            return f"{self._path} has lost lines: it has {len(kept)} of {after_line}"
+        return f"{self._path} ended in half a line, which is taken back" if is_torn else ""
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append a line; it has reached the disk when this returns, whole or not at all.
@@ -48,6 +59,7 @@ class Journal:
         path, line = self._path, {"kind": kind, "step": step, **values}
         data = (json.dumps(line) + "\n").encode()
         self._patience.write(len(data), lambda: store.append(path, data))
+        self.lines += 1
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ they run these lines; `run.team` knows the others.
 """
 
 import time
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from alexnet.evaluation.evaluate import evaluate
 from alexnet.evaluation.metrics import Counts
 from alexnet.model import save_model
 from alexnet.parallel.team import Word
+from alexnet.training import ledger
 from alexnet.training.checkpoint import save_checkpoint
 from alexnet.training.guards import LossGuard, check_finite
 from alexnet.training.interrupt import Interrupted, stop_requests
@@ -35,6 +37,7 @@ def train(run: Run) -> Counts:
     saved_at, meter = time.monotonic(), Meter()
     counts = Counts(run.model.classes)
     with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
+        run.patience.stop, run.patience.say = stop, display.say
         while not position.finished:
             batches = run.train.epoch(position.epoch, seed=recipe.seed, start=position.index)
             run.worker.train()
@@ -46,7 +49,8 @@ def train(run: Run) -> Counts:
                 batch, rate = team.place(batch, run.train), _rate(run)
                 position.loss_sum += update(run, batch, rate)
                 position.loss_steps += 1
-                position.step, position.index = position.step + 1, batch.end
+                position.step += 1
+                ledger.take_in(position, batch)
                 due = time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes
                 word = Word(stop.reason, due, position.seconds + meter.add(batch.whole))
                 word = team.agree(word)
@@ -79,6 +83,8 @@ def train(run: Run) -> Counts:
                         f"go on with: alexnet train --resume {run.folder}"
                     )
 
+            listed = len(run.split.train)
+            ledger.close_epoch(position, run.journal, listed=listed, epoch=_epoch(run))
             if run.progress < 1:
                 position.epoch, position.index = position.epoch + 1, 0
             if position.epoch % recipe.validate_every and run.progress < 1:
@@ -128,7 +134,7 @@ def validate(run: Run) -> Counts:
     counts = Counts(model.classes)
     evaluate(model.net, batches, model.preprocessing, counts, dtype=run.dtype)
     run.team.merge_bad(run.validation)
-    counts = run.team.add_counts(counts)
+    counts, bad = run.team.add_counts(counts), run.validation.bad
     run.journal.write(
         "validation",
         run.position.step,
@@ -139,7 +145,9 @@ def validate(run: Run) -> Counts:
         top1_error=counts.error(counts.top1_errors),
         top5_error=counts.error(counts.top5_errors),
         loss=counts.loss,
-        bad_pictures=len(run.train.bad) + len(run.validation.bad),
+        bad_pictures=len(run.position.bad) + len(bad),
+        listed=len(run.split.validation),
+        files=bad,
     )
     return counts
 
@@ -152,8 +160,14 @@ def save(run: Run) -> None:
     weights = team.whole(run.model.net.state_dict())
     velocities = team.whole(run.optimizer.velocities())
     if team.leads:
-        folder = run.folder / "checkpoints"
-        save_checkpoint(folder, position, weights, velocities, run.model.classes)
+        position.journal_lines = run.journal.lines
+        needed_bytes = sum(t.nbytes for group in (weights, velocities) for t in group.values())
+        run.patience.write(needed_bytes, partial(_save, run, weights, velocities))
+
+
+def _save(run: Run, weights: dict[str, Tensor], velocities: dict[str, Tensor]) -> None:
+    folder, classes = run.folder / "checkpoints", run.model.classes
+    save_checkpoint(folder, run.position, weights, velocities, classes, run=run.identity)
 
 
 def keep_model(run: Run, counts: Counts) -> None:
@@ -161,7 +175,8 @@ def keep_model(run: Run, counts: Counts) -> None:
     weights = run.team.whole(run.model.net.state_dict())
     if run.team.leads:
         record = {"step": run.position.step, "validation": counts.to_json()}
-        save_model(run.model, run.folder / "model", weights=weights, record=record)
+        write = partial(save_model, run.model, run.folder / "model", weights=weights, record=record)
+        run.patience.write(sum(t.nbytes for t in weights.values()), write)
 
 
 def _rate(run: Run) -> float:

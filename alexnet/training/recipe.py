@@ -130,6 +130,9 @@ class Recipe:
     """Updates between two lines of the journal."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; one is written at each epoch's end in any case."""
+    disk_wait_minutes: float = 5.0
+    """Minutes to wait for room on a full disk before the run ends, to be resumed later. Several
+    processes wait for the one that writes for 10 at most."""
     stuck_after: int = 5000
     """Updates after which a loss that still is ln(classes) stops the run; 0 never does. On ImageNet
     runs have left that plateau after some thousand updates."""
@@ -190,6 +193,7 @@ class Recipe:
             ("validate_every", "at least 1", self.validate_every >= 1),
             ("report_every", "at least 1", self.report_every >= 1),
             ("checkpoint_minutes", "above 0", self.checkpoint_minutes > 0),
+            ("disk_wait_minutes", "0 or more", self.disk_wait_minutes >= 0),
             ("stuck_after", "0 or more", self.stuck_after >= 0),
         ]
 

@@ -8,7 +8,8 @@ runs/NAME/checkpoints/    what `--resume` goes on from
 runs/NAME/model/          the trained model: what `eval` and `predict` open
 """
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -27,8 +28,9 @@ from alexnet.model import SUFFIX, Model, architecture, create
 from alexnet.nets.chain import Chain
 from alexnet.parallel.team import Team
 from alexnet.store import StoreError
-from alexnet.training.checkpoint import Position, load_checkpoint, newest_checkpoint
-from alexnet.training.guards import check_room
+from alexnet.training import ledger
+from alexnet.training.checkpoint import Position, agreed_checkpoint, load_checkpoint
+from alexnet.training.guards import Patience, check_room
 from alexnet.training.initialise import normalise_outputs, not_normalisable
 from alexnet.training.journal import Journal
 from alexnet.training.lars import Lars
@@ -38,7 +40,7 @@ from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import Gradients, at_work, gradients_with
 
-NET_FILE = f"net{SUFFIX}"
+NET_FILE, RECIPE_FILE = f"net{SUFFIX}", "recipe.toml"
 NORMALISED_ON = 128
 """Pictures on which `init = "normalised"` measures means and deviations."""
 
@@ -64,6 +66,12 @@ class Run:
     dtype: torch.dtype
     team: Team
     """Those who train together; of the model's net and of the pictures each has its part."""
+    patience: Patience
+    """What it does where the disk has no room."""
+    identity: str = ""
+    """What tells its checkpoints from those of other runs."""
+    notes: list[str] = field(default_factory=list)
+    """What was odd about the checkpoints that it goes on from, for the user."""
     swapped: tuple[Swapped, ...] = ()
     """The convolutions, where the recipe asks for another arithmetic than torch's."""
 
@@ -97,60 +105,85 @@ def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
     """
     team = team or Team()
     again = team.mesh.world.restarts > 0
-    if team.leads and folder.exists() and any(folder.iterdir()) and not again:
+    if team.leads and not again and _is_in_use(folder):
         raise ValueError(
             f"run folder {folder} is not empty; go on with --resume {folder}, "
             "or choose another --out"
         )
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
+    return _begin(recipe, folder, team, named=recipe.net)
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Return whether there is more in a folder than a start leaves that was cut off."""
+    found = {path.name.removesuffix(".tmp") for path in folder.glob("*")}
+    is_run = (folder / RECIPE_FILE).exists()
+    return is_run or not found <= {"data", NET_FILE, RECIPE_FILE}
+
+
+def _begin(recipe: Recipe, folder: Path, team: Team, *, named: str) -> Run:
+    """Set up a run at update 0; `named` is the recipe's net, which may be the run's own file."""
     architecture(recipe.net).check_input(_crop_size(recipe))
     check_algorithm(recipe.convolution, choose_device(recipe.device))
     _check_layout(recipe, team)
     data = open_data(recipe, team)
     _check_parts(recipe, len(data.split.train))
-    folder.mkdir(parents=True, exist_ok=True)
+    store.make_folder(folder)
     pictures = (batch.pictures for batch in data.train.epoch(0, seed=None))
     statistics = data_statistics.compute(pictures, add_up=team.add_up)
+    team.merge_bad(data.train)
     run = _assemble(recipe, folder, data, statistics, team)
     # Nothing is written before all is checked: after an error the same --out serves again.
     if team.leads:
         fingerprint = fingerprint_of(data.split)
+        text = replace(recipe, net=named).to_toml().encode()
+        run.identity = hashlib.sha256(fingerprint.encode() + text).hexdigest()
         record = {"kind": "data", "rule": data.split.rule, "fingerprint": fingerprint}
+        record |= {"run": run.identity, "recipe": hashlib.sha256(text).hexdigest()}
         store.write(folder / "data", record, {"statistics": statistics.tensors()})
         if run.model.text:  # the run keeps its own: the file may change or go
             store.write_atomically(folder / NET_FILE, run.model.text.encode())
-        store.write_atomically(folder / "recipe.toml", recipe.to_toml().encode())
-    if again:
-        run.journal.take_back(after_step=-1)
+        store.write_atomically(folder / RECIPE_FILE, text)
+    run.model.name = named
+    run.journal.take_back(after_step=-1)
+    listed = len(data.split.train)
+    ledger.begin(run.position, run.journal, listed=listed, bad=data.train.bad)
     return run
 
 
 def resume(folder: Path, team: Team | None = None) -> Run:
-    """Set up a run where its newest checkpoint left it, in whatever layout.
+    """Set up a run where its newest good checkpoint left it, in whatever layout.
 
-    Raises: StoreError if checkpoint or statistics are damaged or the data are not those of the run.
+    A run that was cut off before its first checkpoint begins anew.
+
+    Raises: StoreError if no checkpoint is good, the statistics are damaged, or the data are not
+            those of the run.
     """
     team = team or Team()
-    if not (folder / "recipe.toml").is_file():
+    if not (folder / RECIPE_FILE).is_file():
         raise StoreError(f"{folder} is not a run: it has no recipe.toml; give the folder of a run")
-    recipe = load(folder / "recipe.toml")
+    recipe = load(folder / RECIPE_FILE)
     named = recipe.net
     if (folder / NET_FILE).is_file():
         recipe = replace(recipe, net=str(folder / NET_FILE))
-    checkpoint = newest_checkpoint(folder / "checkpoints")
+    record, groups = store.read(folder / "data")
+    identity = record.get("run", "")
+    checkpoint, reasons = agreed_checkpoint(folder / "checkpoints", team, run=identity)
+    if checkpoint is None:
+        run = _begin(recipe, folder, team, named=named)
+        run.notes.append("the run has no checkpoint yet; it begins anew")
+        return run
     _check_layout(recipe, team)
     data = open_data(recipe, team)
-    record, groups = store.read(folder / "data")
     run = _assemble(recipe, folder, data, Statistics(**groups["statistics"]), team, fresh=False)
-    run.model.name = named
-    try:
-        run.position = load_checkpoint(
-            checkpoint, run.model.net, run.optimizer, run.model.classes, team.own
-        )
-    except StoreError as error:
-        older = [path.name for path in checkpoint.parent.glob("step-*") if path != checkpoint]
-        hint = f"; remove {checkpoint} to go on from {max(older)}" if older else ""
-        raise StoreError(f"{error}{hint}") from None
+    run.model.name, run.identity = named, identity
+    run.position = load_checkpoint(
+        checkpoint, run.model.net, run.optimizer, run.model.classes, team.own
+    )
+    run.notes += [f"passed over: {reason}" for reason in reasons]
+    if record.get("recipe") not in (None, _digest_of_file(folder / RECIPE_FILE)):
+        run.notes.append(f"{folder / RECIPE_FILE} is not what it was when the run began")
+    run.train.bad.update(run.position.bad | run.position.refused)
     if not team.leads:  # one process has counted the losses before for all
         run.position.loss_sum = 0.0
     if record["fingerprint"] != fingerprint_of(data.split):
@@ -158,8 +191,14 @@ def resume(folder: Path, team: Team | None = None) -> Run:
             f"the pictures in {recipe.data} are not those that the run began with (names or number "
             "differ); put them back, or start a new run"
         )
-    run.journal.take_back(after_step=run.position.step)
+    position = run.position
+    odd = run.journal.take_back(after_step=position.step, after_line=position.journal_lines)
+    run.notes += [odd] if odd else []
     return run
+
+
+def _digest_of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_layout(recipe: Recipe, team: Team) -> None:
@@ -220,6 +259,7 @@ def _assemble(
     swapped = swap(model.net, recipe.convolution) if recipe.convolution != "native" else ()
     worker = at_work(model.net, dtype)
     optimizer = _optimizer(recipe, model.net, worker, team)
+    patience = Patience(folder, recipe.disk_wait_minutes)
     if team.leads:
         check_room(folder, 8 * sum(p.numel() for p in model.net.parameters()))
     return Run(
@@ -233,7 +273,8 @@ def _assemble(
         gradients=gradients_with(team, worker, recipe=recipe, optimizer=optimizer),
         optimizer=optimizer,
         position=Position(),
-        journal=Journal(folder / "journal.jsonl" if team.leads else None),
+        journal=Journal(folder / "journal.jsonl" if team.leads else None, patience),
+        patience=patience,
         device=device,
         dtype=dtype,
         team=team,

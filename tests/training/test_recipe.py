@@ -61,6 +61,7 @@ UNUSUAL = Recipe(
     validate_every=2,
     report_every=5,
     checkpoint_minutes=0.5,
+    disk_wait_minutes=1.5,
     stuck_after=10,
 )
 
@@ -175,6 +176,7 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("cache_gib", -1.0, "cache_gib is -1.0; it must be 0 or more"),
     ("validate_every", 0, "validate_every is 0; it must be at least 1"),
     ("report_every", 0, "report_every is 0; it must be at least 1"),
+    ("disk_wait_minutes", -1.0, "disk_wait_minutes is -1.0; it must be 0 or more"),
     ("checkpoint_minutes", 0.0, "checkpoint_minutes is 0.0; it must be above 0"),
     ("stuck_after", -1, "stuck_after is -1; it must be 0 or more"),
 ]

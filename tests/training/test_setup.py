@@ -138,12 +138,30 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
         setup.resume(tmp_path)
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(
-    pictures: MakePictures, tmp_path: Path
-) -> None:
-    setup.start(tiny_recipe(pictures()), tmp_path / "run")
-    with pytest.raises(StoreError, match="holds no checkpoint; start the run again without"):
-        setup.resume(tmp_path / "run")
+def test_a_run_without_a_checkpoint_begins_anew(pictures: MakePictures, tmp_path: Path) -> None:
+    data = pictures()
+    first = setup.start(tiny_recipe(data), tmp_path / "run")
+    loop.update(first, next(first.train.epoch(0, seed=0)), 0.01)
+    first.journal.write("train", 1, loss=1.0)
+    run = setup.resume(tmp_path / "run")
+    assert run.notes == ["the run has no checkpoint yet; it begins anew"]
+    assert run.position.step == 0
+    assert "train" not in (tmp_path / "run" / "journal.jsonl").read_text()
+    weights = setup.start(tiny_recipe(data), tmp_path / "other").model.net.state_dict()
+    for name, tensor in run.model.net.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+def test_a_start_that_was_cut_off_is_in_nobodys_way(pictures: MakePictures, tmp_path: Path) -> None:
+    recipe = tiny_recipe(pictures())
+    setup.start(recipe, tmp_path / "run")
+    (tmp_path / "run" / "recipe.toml").rename(tmp_path / "run" / "recipe.toml.tmp")
+    (tmp_path / "run" / "journal.jsonl").unlink()
+    setup.start(recipe, tmp_path / "run")
+    (tmp_path / "run" / "recipe.toml").unlink()
+    (tmp_path / "run" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="is not empty"):
+        setup.start(recipe, tmp_path / "run")
 
 
 def rename(data: Path) -> None:
