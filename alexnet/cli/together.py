@@ -1,6 +1,7 @@
 """Commands that several processes run together, started by torchrun."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,8 @@ def together(
     from alexnet.parallel.mesh import World, join
     from alexnet.parallel.team import Team
 
+    # of kernels of one element, whose memory can be described in two ways; nothing is slower
+    warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)
     log = Log(World.of(os.environ))
     chosen = layout or Layout()
     with join(chosen.columns, device=choose_device(device)) as mesh:

@@ -119,7 +119,6 @@ class Cut:
     """Stages that are whole in one weird trick."""
     classes: int = 0
     """Numbers that the net gives for a picture."""
-    buffer_bytes: int = 0
 
     @property
     def gathers_logits(self) -> bool:
@@ -138,7 +137,7 @@ def uncut(counted: Counted, groups: int = 1) -> Cut:
     if counted.beside:
         stages.append(Stage("auxiliary classifiers", (), 0, counted.beside, 0, 0, 0))
     shares = _shares([Share(stage) for stage in stages])
-    return Cut(shares, groups=groups, buffer_bytes=counted.buffer_bytes)
+    return Cut(shares, groups=groups)
 
 
 def as_replicas(net: Chain, counted: Counted, groups: int) -> Cut:
@@ -163,7 +162,6 @@ def in_columns(net: Chain, counted: Counted, columns: int, groups: int) -> Cut:
         groups=groups,
         stride=columns,
         classes=net.classes,
-        buffer_bytes=counted.buffer_bytes,
     )
 
 
@@ -183,7 +181,6 @@ def by_weird_trick(net: Chain, counted: Counted, size: int) -> Cut:
         groups=size,
         whole=whole,
         classes=net.classes,
-        buffer_bytes=counted.buffer_bytes,
     )
 
 

@@ -93,7 +93,7 @@ def plain(cut: Cut, pictures: int, rates: Rates) -> list[Step]:
 
     `pictures` are those of a process: a group's part of the batch.
     """
-    program = list(_buffers(cut))
+    program: list[Step] = []
     for share in cut.shares:
         program += _forward(share, cut, pictures, rates)
     program += _logits(cut, pictures, rates)
@@ -149,8 +149,7 @@ class Rounds(NamedTuple):
 def weird_trick(cut: Cut, pictures: int, rates: Rates, *, rounds: Rounds) -> list[Step]:
     """Return the step of one weird trick; `pictures` are those of each process."""
     lower = cut.shares[: cut.whole]
-    program = list(_buffers(cut))
-    program += _at_once(_message("pictures' count", "forward", "all_gather", cut, LABEL))
+    program = list(_at_once(_message("pictures' count", "forward", "all_gather", cut, LABEL)))
     labels = 2 * LABEL * pictures
     program += _at_once(_message("labels and indices", "forward", "all_gather", cut, labels))
     for share in lower:
@@ -244,14 +243,6 @@ def _statistics(share: Share, cut: Cut, direction: Direction) -> Iterator[Step]:
     for handed in sums if direction == "forward" else reversed(sums):
         yield from _at_once(
             Message(share.stage.name, direction, "all_reduce", cut.groups, handed, cut.stride)
-        )
-
-
-def _buffers(cut: Cut) -> Iterator[Step]:
-    """Yield what DistributedDataParallel sends before a step: the first replica's buffers."""
-    if cut.groups > 1 and cut.buffer_bytes:
-        yield from _at_once(
-            Message("buffers", "forward", "broadcast", cut.groups, cut.buffer_bytes, cut.stride)
         )
 
 

@@ -45,8 +45,6 @@ class Counted:
     """A net's stages and what belongs to no single one."""
 
     stages: tuple[Stage, ...]
-    buffer_bytes: int
-    """Bytes of batch norm's statistics and the like."""
     is_chain: bool
     """Whether the stages are the net's own calls. Else they are its layers one by one, each taken
     to read as much as it writes, but for fully connected ones, and all that is kept stands with the
@@ -66,7 +64,6 @@ def count_stages(net: Chain, channels: int, dtype: torch.dtype) -> Counted:
     figures = (
         text_figures(net, single) if isinstance(net, PictureNet) else layer_figures(net, single)
     )
-    buffers = sum(each.numel() * each.element_size() for each in net.buffers())
     for layer in net.modules():
         if not list(layer.children()) and not any(b.is_floating_point() for b in layer.buffers()):
             layer.to(dtype)
@@ -77,7 +74,7 @@ def count_stages(net: Chain, channels: int, dtype: torch.dtype) -> Counted:
     stages = _called(net, figures, x) if simple else _one_by_one(net, figures, x)
     on_the_way = {id(p) for name in named for p in net.get_submodule(name).parameters()}
     beside = tuple(p.numel() for p in net.parameters() if id(p) not in on_the_way)
-    return Counted(tuple(stages), buffers, simple, beside)
+    return Counted(tuple(stages), simple, beside)
 
 
 def _called(net: Chain, figures: list[LayerFigures], x: Tensor) -> Iterator[Stage]:

@@ -46,6 +46,7 @@ def share_layers(net: nn.Module, rows: Rows, circle: Circle) -> None:
 def replicate(module: nn.Module, group: dist.ProcessGroup) -> DistributedDataParallel:
     """Return a module whose gradients are the sums over the copies in a group."""
     copies = DistributedDataParallel(module, process_group=group)
+    copies.broadcast_buffers = False  # they are batch norm's, which all copies move alike
     copies.register_comm_hook(group, _add_up)
     return copies
 

@@ -103,7 +103,7 @@ def test_columns_whose_last_layer_stays_whole_send_what_the_plan_says() -> None:
 @pytest.mark.filterwarnings("ignore:Grad strides do not match:UserWarning")  # of 1 x 1 kernels
 @pytest.mark.parametrize("name", ["alexnet", "wide", "resnet18"])
 def test_replicas_on_8_ranks_send_what_the_plan_says(name: str) -> None:
-    """The wide net has several buckets; the residual one has batch norm's sums and its buffers."""
+    """The wide net has several buckets; the residual one has batch norm's sums."""
     net, stages = counted(name)
     wanted = planned(as_replicas(net, stages, RANKS), PICTURES)
     with simulated_rank(1, RANKS) as sent:
