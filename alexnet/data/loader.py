@@ -43,6 +43,10 @@ class Batch:
     """Pictures of the batch that stand before these, in other processes."""
     others: int = 0
     """Pictures of the batch that other processes have."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Path -> reason, of the pictures of the batch that turned out bad, in the batch's order."""
+    skipped: int = 0
+    """Pictures of the batch that were known to be bad, and not read again."""
 
     @property
     def whole(self) -> int:
@@ -129,8 +133,14 @@ class Loader:
         """
         wanted = [i for i in indices.tolist() if self.listing.paths[i] not in self.bad]
         missing = [i for i in wanted if not self._cached[i]]
-        decoded = zip(missing, decoders.map(self._picture, missing), strict=True)
-        fresh = {i: picture for i, picture in decoded if picture is not None}
+        fresh: dict[int, NDArray[np.uint8]] = {}
+        refused: dict[str, str] = {}
+        for i, found in zip(missing, decoders.map(self._picture, missing), strict=True):
+            if isinstance(found, str):
+                refused[self.listing.paths[i]] = found
+            else:
+                fresh[i] = found
+        self._refuse(refused)
         good = [i for i in wanted if i in fresh or self._cached[i]]
         if self.keeps_pictures:
             for i, picture in fresh.items():
@@ -142,21 +152,36 @@ class Loader:
             for row, i in enumerate(good):
                 pictures[row] = fresh[i]
         kept = torch.tensor(good, dtype=torch.int64)
-        return Batch(torch.from_numpy(pictures), self._labels[kept], kept, end)
+        return Batch(
+            torch.from_numpy(pictures),
+            self._labels[kept],
+            kept,
+            end,
+            refused=refused,
+            skipped=len(indices) - len(wanted),
+        )
 
-    def _picture(self, index: int) -> NDArray[np.uint8] | None:
+    def _picture(self, index: int) -> NDArray[np.uint8] | str:
+        """Return a picture, or the reason why it is bad."""
         side = self.picture_size
         try:
             return fit_square(self.listing.pixels(index, at_least=side), side)
         except ImageError as error:
-            self._refuse(self.listing.paths[index], str(error))
-            return None
+            return str(error)
+        except Exception as error:  # a fault of ours: without the path nobody could look for it
+            path = self.listing.paths[index]
+            raise RuntimeError(
+                f"{path} was not read, for a reason that is none of the picture's: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
-    def _refuse(self, path: str, reason: str) -> None:
-        self.bad[path] = reason
-        if self.on_bad_image == "stop":
+    def _refuse(self, refused: dict[str, str]) -> None:
+        self.bad.update(refused)
+        if refused and self.on_bad_image == "stop":
+            path, reason = next(iter(refused.items()))
             raise DataError(f"{path}: {reason}; remove the file, or go on with --on-bad-image skip")
-        self.check_bad()
+        if refused:
+            self.check_bad()
 
     def check_bad(self) -> None:
         """Raise DataError if more than 1 % of the pictures have been refused."""

@@ -4,6 +4,7 @@ A team of one says nothing to anybody, so that whoever trains alone and whoever 
 run the same code. What the layers send is in `alexnet.parallel.collectives`.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -56,7 +57,6 @@ class Team:
         self.circle = Circle.of(group, TYPES[self.layout.crossing])
         """Those that hold the other parts of this net."""
         self._cut: frozenset[str] = frozenset()
-        self._bad_counts: dict[int, int] = {}
 
     @property
     def size(self) -> int:
@@ -159,23 +159,25 @@ class Team:
     def place(self, batch: Batch, loader: Loader) -> Batch:
         """Say where this process's pictures stand in the whole batch, to it and to the net.
 
-        Pictures that others could not read are taken over into `loader.bad`.
+        Pictures that others could not read are taken over into the batch and `loader.bad`.
         """
         if self.size == 1:
             self.rows.indices, self.rows.whole = None, len(batch.labels)
             return batch
-        own = torch.tensor([len(batch.labels), self._new_bad(loader)])
+        own = torch.tensor([len(batch.labels), len(batch.refused), batch.skipped])
         numbers = self._gather(own)[:: self.mesh.columns]
+        refused = batch.refused
         if bool(numbers[:, 1].any()):
-            self.merge_bad(loader)
+            refused = self._hear_reasons(refused)
+            loader.bad.update(refused)
+            loader.check_bad()
         counts = numbers[:, 0].tolist()
         first = sum(counts[: self.mesh.group])
         self.rows.indices = torch.arange(first, first + counts[self.mesh.group])
         self.rows.whole = sum(counts)
-        return replace(batch, first=first, others=sum(counts) - len(batch.labels))
-
-    def _new_bad(self, loader: Loader) -> int:
-        return len(loader.bad) - self._bad_counts.get(id(loader), 0)
+        others = sum(counts) - len(batch.labels)
+        skipped = int(numbers[:, 2].sum())
+        return replace(batch, first=first, others=others, refused=refused, skipped=skipped)
 
     def merge_bad(self, loader: Loader) -> None:
         """Let all know the pictures that anybody could not read.
@@ -184,13 +186,16 @@ class Team:
         """
         if self.size == 1:
             return
-        lines = [f"{path}\0{reason}" for path, reason in list(loader.bad.items())]
-        for text in self.hear("\1".join(lines)):
-            for line in text.split("\1") if text else ():
-                path, _, reason = line.partition("\0")
-                loader.bad.setdefault(path, reason)
-        self._bad_counts[id(loader)] = len(loader.bad)
+        loader.bad.update(self._hear_reasons(dict(loader.bad)))
         loader.check_bad()
+
+    def _hear_reasons(self, reasons: dict[str, str]) -> dict[str, str]:
+        """Return everybody's paths with their reasons, those of the first ranks first."""
+        found: dict[str, str] = {}
+        for text in self.hear(json.dumps(reasons)):
+            for path, reason in json.loads(text).items():
+                found.setdefault(path, reason)
+        return found
 
     # ---- Numbers and words --------------------------------------------------------------------
 

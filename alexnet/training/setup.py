@@ -34,6 +34,7 @@ from alexnet.training.guards import Patience, check_room
 from alexnet.training.initialise import normalise_outputs, not_normalisable
 from alexnet.training.journal import Journal
 from alexnet.training.lars import Lars
+from alexnet.training.lock import LOCK
 from alexnet.training.look import look
 from alexnet.training.pictures import Data, fingerprint_of, open_data
 from alexnet.training.recipe import Recipe, load
@@ -118,7 +119,7 @@ def _is_in_use(folder: Path) -> bool:
     """Return whether there is more in a folder than a start leaves that was cut off."""
     found = {path.name.removesuffix(".tmp") for path in folder.glob("*")}
     is_run = (folder / RECIPE_FILE).exists()
-    return is_run or not found <= {"data", NET_FILE, RECIPE_FILE}
+    return is_run or not found <= {"data", NET_FILE, RECIPE_FILE, LOCK}
 
 
 def _begin(recipe: Recipe, folder: Path, team: Team, *, named: str) -> Run:

@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +90,15 @@ def merged(root: Path, bad: list[list[str]]) -> list[str] | str:
     with join() as mesh:
         team = Team(mesh)
         loader = Loader(list_folder(root), 8, 16, share=team.share)
-        for path in bad[mesh.world.rank]:
-            loader.bad[path] = "cut off"
+        batch = replace(
+            batch_of(1), refused=dict.fromkeys(bad[mesh.world.rank], "cut off"), skipped=2
+        )
         try:
-            team.place(batch_of(1), loader)
+            batch = team.place(batch, loader)
         except DataError as error:
             return str(error)
+        assert batch.skipped == 4
+        assert batch.refused == loader.bad
         return sorted(loader.bad)
 
 

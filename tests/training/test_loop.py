@@ -248,6 +248,8 @@ def test_a_validation_line_has_the_counts(recipe: Recipe, tmp_path: Path) -> Non
         "top5_error": 0.0,
         "loss": counts.loss,
         "bad_pictures": 0,
+        "listed": 6,
+        "files": {},
     }
     assert line == expected
 
