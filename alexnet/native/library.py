@@ -43,6 +43,8 @@ KERNELS = {
     "winograd_weights": 5,
 }
 """Number of arguments of each kernel; all are pointers."""
+BYTE_KERNELS = {"resize": 3}
+"""The same of those that work on bytes and have one form only."""
 Kernels = dict[str, Callable[..., None]]
 
 TYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
@@ -76,6 +78,15 @@ class Cut(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("n", "h", "w", "size")),
         ("divide_by", ctypes.c_float),
+    )
+
+
+class Resize(ctypes.Structure):
+    """`struct Resize` of resize.cpp."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int64)
+        for name in ("h", "w", "new_h", "new_w", "top", "left", "out_h", "out_w")
     )
 
 
@@ -215,16 +226,16 @@ def _file(path: str) -> Path | None:
 def _open(file: Path) -> Kernels:
     found = ctypes.CDLL(str(file))
     kernels: Kernels = {}
-    for name, arguments in KERNELS.items():
-        for dtype in TYPES.values():
-            try:
-                function = found[f"{name}_{dtype}"]
-            except AttributeError:
-                raise OSError(
-                    f"{file} lacks the kernel {name}_{dtype}; it is older than this version of "
-                    "alexnet: install alexnet again"
-                ) from None
-            function.argtypes = [ctypes.c_void_p] * arguments
-            function.restype = None
-            kernels[f"{name}_{dtype}"] = function
+    forms = {f"{name}_{form}": n for name, n in KERNELS.items() for form in TYPES.values()}
+    for name, arguments in (forms | BYTE_KERNELS).items():
+        try:
+            function = found[name]
+        except AttributeError:
+            raise OSError(
+                f"{file} lacks the kernel {name}; it is older than this version of alexnet: "
+                "install alexnet again"
+            ) from None
+        function.argtypes = [ctypes.c_void_p] * arguments
+        function.restype = None
+        kernels[name] = function
     return kernels
