@@ -1,6 +1,7 @@
 """`alexnet train`: its options are the fields of a recipe."""
 
-from dataclasses import field, fields, make_dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -10,6 +11,7 @@ from alexnet.cli.options import new_folder, newest_folder
 from alexnet.cli.tables import note
 from alexnet.cli.together import together
 from alexnet.parallel.layout import Layout
+from alexnet.training.lock import hold
 from alexnet.training.recipe import Recipe, field_help, load, override
 from alexnet.training.recipes import find_recipe
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
 
 SPREAD_GROUP = Group("Several processes, started by torchrun", sort_key=1)
 RECIPE_GROUP = Group("Recipe (an option that is not given comes from --recipe)", sort_key=2)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Resumed:
+    """The run that is gone on with, if one is."""
+
+    resume: Path | None = None
+    """Run to go on with, bit for bit; data and recipe are the run's own."""
+    accept_changed_data: Annotated[bool, Parameter(negative=())] = False
+    """Go on though the pictures are not those that the run began with; the journal says which."""
 
 
 def _options() -> type:
@@ -45,7 +58,7 @@ def train(
     *,
     recipe: str | None = None,
     out: Path | None = None,
-    resume: Path | None = None,
+    resumed: Resumed = Resumed(),
     layout: Annotated[Layout, Parameter(name="*", group=SPREAD_GROUP)] = Layout(),  # noqa: B008
     options: Annotated[Options, Parameter(name="*")] = UNSET,  # type: ignore[valid-type]
 ) -> int:
@@ -64,16 +77,17 @@ def train(
         a run.
     out
         Folder of the run; a new one below runs/ if not given.
-    resume
-        Run to go on with, bit for bit; data and recipe are the run's own.
     """
     given = {each.name: getattr(options, each.name) for each in fields(Options)}
     given = {name: value for name, value in given.items() if value is not None}
     if "layer_lr" in given:
         given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
-    if resume is not None:
+    if resumed.resume is not None:
         others = {"data": data, "--recipe": recipe, "--out": out}
-        return _go_on(resume, [*(name for name, value in others.items() if value), *given], layout)
+        names = [*(name for name, value in others.items() if value), *given]
+        return _go_on(resumed.resume, resumed, given=names, layout=layout)
+    if resumed.accept_changed_data:
+        raise ValueError("--accept-changed-data is for a run that goes on; give --resume RUN too")
     chosen = override(find_recipe(recipe or "quick"), given | ({"data": data} if data else {}))
     if not chosen.data:
         raise ValueError("no data given; name a folder of pictures: alexnet train photos/")
@@ -84,14 +98,15 @@ def train(
     keep_pages()
     with together(chosen.device, layout) as (team, log):
         folder = _agreed_folder(team, out, f"{Path(chosen.data).resolve().name}-{chosen.net}")
-        if team.mesh.world.restarts and any(folder.glob("checkpoints/step-*/manifest.json")):
-            note(f"torchrun has started the run again, number {team.mesh.world.restarts}")
-            run = setup.resume(folder, team)
-            _note_position(run)
-        else:
-            run = setup.start(chosen, folder, team)
-        log.keep(folder)
-        return _finish(run)
+        with hold(folder) if team.leads else nullcontext():
+            if team.mesh.world.restarts and any(folder.glob("checkpoints/step-*/manifest.json")):
+                note(f"torchrun has started the run again, number {team.mesh.world.restarts}")
+                run = setup.resume(folder, team)
+                _note_position(run)
+            else:
+                run = setup.start(chosen, folder, team)
+            log.keep(folder)
+            return _finish(run)
 
 
 def _agreed_folder(team: "Team", out: Path | None, name: str) -> Path:
@@ -101,24 +116,27 @@ def _agreed_folder(team: "Team", out: Path | None, name: str) -> Path:
     return Path(team.hear(str(own))[0])
 
 
-def _go_on(resume: Path, given: list[str], layout: Layout) -> int:
+def _go_on(folder: Path, resumed: Resumed, *, given: list[str], layout: Layout) -> int:
     if given:
         raise ValueError(
             f"--resume goes on with the run's own data and recipe, but {', '.join(given)} is "
-            f"given; leave it out, or start a new run with --recipe {resume}/recipe.toml"
+            f"given; leave it out, or start a new run with --recipe {folder}/recipe.toml"
         )
     from alexnet.device import keep_pages
     from alexnet.training import setup
 
     keep_pages()
-    file = resume / "recipe.toml"
-    with together(load(file).device if file.is_file() else "auto", layout) as (team, log):
-        run = setup.resume(resume, team)
-        log.keep(resume)
+    file = folder / "recipe.toml"
+    with (
+        together(load(file).device if file.is_file() else "auto", layout) as (team, log),
+        hold(folder) if team.leads and file.is_file() else nullcontext(),
+    ):
+        run = setup.resume(folder, team, accept_changed_data=resumed.accept_changed_data)
+        log.keep(folder)
         if run.position.finished:
             raise ValueError(
-                f"{resume} has finished, at update {run.position.step}; start a new run with "
-                f"--recipe {resume}/recipe.toml and more --epochs"
+                f"{folder} has finished, at update {run.position.step}; start a new run with "
+                f"--recipe {folder}/recipe.toml and more --epochs"
             )
         _note_position(run)
         return _finish(run)

@@ -2,15 +2,26 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from alexnet.data import census
+from alexnet.data.census import Census
 from alexnet.data.door import open_split
 from alexnet.data.folder import DataError, Split
 from alexnet.data.loader import Loader
 from alexnet.data.pictures import Pictures
 from alexnet.parallel.team import Team
 from alexnet.training.recipe import Recipe
+
+Censuses = tuple[Census, Census]
+"""Of the pictures to train on and of those to validate with."""
+GROUPS = ("train_pictures", "validation_pictures")
+"""The groups of tensors that they are stored in."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,68 @@ def open_data(recipe: Recipe, team: Team) -> Data:
             "the same files, or share the folder"
         )
     return Data(split, *_loaders(recipe, split, team))
+
+
+# ---- What they were when the run began ----------------------------------------------------------
+
+
+def take_census(data: Data, team: Team) -> Censuses:
+    """Write down what the pictures are, and from now on refuse one that changes."""
+    share, parts = team.share, []
+    pairs = (data.train, data.split.train), (data.validation, data.split.validation)
+    for loader, pictures in pairs:
+        own = census.digests_of(pictures, part=share.part, parts=share.parts)
+        digests = team.add_up(torch.from_numpy(own)).numpy()
+        parts.append(census.take(pictures, digests))
+        loader.listing = census.watch(pictures, parts[-1])
+    return parts[0], parts[1]
+
+
+def stored(censuses: Censuses) -> dict[str, dict[str, Tensor]]:
+    """Return the groups of tensors that hold the census of both parts."""
+    return {name: each.tensors() for name, each in zip(GROUPS, censuses, strict=True)}
+
+
+def as_it_began(
+    data: Data, groups: dict[str, dict[str, Tensor]], *, known: Collection[str], team: Team
+) -> tuple[Data, str]:
+    """Return the pictures as a run began with them, and in words how those there now differ.
+
+    What is known to have gone or changed, from the ledger, stays in its place and is refused
+    whenever it is read: the order of the others is what it was.
+    """
+    if not all(name in groups for name in GROUPS):
+        return data, "nothing was written down of them by the version that began the run"
+    before = census.from_tensors(groups[GROUPS[0]]), census.from_tensors(groups[GROUPS[1]])
+    now = data.split.train, data.split.validation
+    text = _describe_changes(before, now, known) if team.leads else ""
+    text = team.hear(text)[0]
+    if text:
+        return data, text
+    train, validation = map(census.as_before, now, before)
+    split = replace(data.split, train=train, validation=validation)
+    loaders = (
+        replace(loader, listing=census.watch(pictures, each))
+        for loader, pictures, each in zip(
+            (data.train, data.validation), (train, validation), before, strict=True
+        )
+    )
+    return Data(split, *loaders), ""
+
+
+def _describe_changes(
+    before: Censuses, now: tuple[Pictures, Pictures], known: Collection[str]
+) -> str:
+    names = [set(each.names) for each in before]
+    if names[0] & names[1]:  # train/ and val/ may use the same; of the second nothing is known
+        found = [census.compare([old], [new]) for old, new in zip(before, now, strict=True)]
+        found[0] = found[0].without(known)
+    else:
+        found = [census.compare(before, now).without(known)]
+    return "; ".join(each.describe() for each in found if each)
+
+
+# ---- Opening them -------------------------------------------------------------------------------
 
 
 def _split(recipe: Recipe) -> Split[Pictures]:

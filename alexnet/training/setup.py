@@ -11,6 +11,7 @@ runs/NAME/model/          the trained model: what `eval` and `predict` open
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,14 @@ from alexnet.training.journal import Journal
 from alexnet.training.lars import Lars
 from alexnet.training.lock import LOCK
 from alexnet.training.look import look
-from alexnet.training.pictures import Data, fingerprint_of, open_data
+from alexnet.training.pictures import (
+    Data,
+    as_it_began,
+    fingerprint_of,
+    open_data,
+    stored,
+    take_census,
+)
 from alexnet.training.recipe import Recipe, load
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import Gradients, at_work, gradients_with
@@ -129,6 +137,7 @@ def _begin(recipe: Recipe, folder: Path, team: Team, *, named: str) -> Run:
     _check_layout(recipe, team)
     data = open_data(recipe, team)
     _check_parts(recipe, len(data.split.train))
+    censuses = take_census(data, team)
     store.make_folder(folder)
     pictures = (batch.pictures for batch in data.train.epoch(0, seed=None))
     statistics = data_statistics.compute(pictures, add_up=team.add_up)
@@ -141,7 +150,8 @@ def _begin(recipe: Recipe, folder: Path, team: Team, *, named: str) -> Run:
         run.identity = hashlib.sha256(fingerprint.encode() + text).hexdigest()
         record = {"kind": "data", "rule": data.split.rule, "fingerprint": fingerprint}
         record |= {"run": run.identity, "recipe": hashlib.sha256(text).hexdigest()}
-        store.write(folder / "data", record, {"statistics": statistics.tensors()})
+        groups = {"statistics": statistics.tensors(), **stored(censuses)}
+        store.write(folder / "data", record, groups)
         if run.model.text:  # the run keeps its own: the file may change or go
             store.write_atomically(folder / NET_FILE, run.model.text.encode())
         store.write_atomically(folder / RECIPE_FILE, text)
@@ -152,10 +162,11 @@ def _begin(recipe: Recipe, folder: Path, team: Team, *, named: str) -> Run:
     return run
 
 
-def resume(folder: Path, team: Team | None = None) -> Run:
+def resume(folder: Path, team: Team | None = None, *, accept_changed_data: bool = False) -> Run:
     """Set up a run where its newest good checkpoint left it, in whatever layout.
 
-    A run that was cut off before its first checkpoint begins anew.
+    A run that was cut off before its first checkpoint begins anew. With `accept_changed_data` it
+    goes on with other pictures than it began with; the journal says so.
 
     Raises: StoreError if no checkpoint is good, the statistics are damaged, or the data are not
             those of the run.
@@ -184,18 +195,49 @@ def resume(folder: Path, team: Team | None = None) -> Run:
     run.notes += [f"passed over: {reason}" for reason in reasons]
     if record.get("recipe") not in (None, _digest_of_file(folder / RECIPE_FILE)):
         run.notes.append(f"{folder / RECIPE_FILE} is not what it was when the run began")
-    run.train.bad.update(run.position.bad | run.position.refused)
     if not team.leads:  # one process has counted the losses before for all
         run.position.loss_sum = 0.0
-    if record["fingerprint"] != fingerprint_of(data.split):
-        raise StoreError(
-            f"the pictures in {recipe.data} are not those that the run began with (names or number "
-            "differ); put them back, or start a new run"
-        )
     position = run.position
+    known = position.bad | position.refused
+    data, changes = as_it_began(data, groups, known=known, team=team)
+    if changes and not accept_changed_data:
+        raise StoreError(
+            f"the pictures in {recipe.data} are not those that the run began with: {changes}; put "
+            "them back, start a new run, or go on with what is there with --accept-changed-data"
+        )
+    run.split, run.train, run.validation = data.split, data.train, data.validation
     odd = run.journal.take_back(after_step=position.step, after_line=position.journal_lines)
     run.notes += [odd] if odd else []
+    if changes:
+        _accept(run, data, changes, record=record, groups=groups)
+    else:
+        run.train.bad.update(known)
     return run
+
+
+def _accept(
+    run: Run,
+    data: Data,
+    changes: str,
+    *,
+    record: dict[str, Any],
+    groups: dict[str, dict[str, Tensor]],
+) -> None:
+    """Let the run go on with other pictures than it began with, and write it down.
+
+    The epoch begins anew, for its order was that of the pictures before.
+    """
+    position = run.position
+    position.index, position.used, position.skipped = 0, 0, 0
+    position.bad, position.refused = {}, {}
+    run.journal.write("data", position.step, changes=changes)
+    censuses = take_census(data, run.team)
+    accepted = [*record.get("accepted", []), {"step": position.step, "changes": changes}]
+    if run.team.leads:
+        statistics = {"statistics": groups["statistics"]}
+        content = record | {"accepted": accepted}
+        store.write(run.folder / "data", content, statistics | stored(censuses))
+    run.notes.append(f"the pictures are not those that the run began with: {changes}")
 
 
 def _digest_of_file(path: Path) -> str:

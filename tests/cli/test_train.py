@@ -185,7 +185,7 @@ def test_an_empty_folder_says_how_pictures_are_laid_out(
     train: Train, tmp_path: Path, capsys: Capture
 ) -> None:
     (tmp_path / "empty").mkdir()
-    message = r"empty is empty; put the pictures of each class into a folder of its name"
+    message = r"empty has no class folders .* is a folder with a sub-folder of pictures for each c"
     refused(train(tmp_path / "empty"), capsys, expected=3, message=message)
 
 

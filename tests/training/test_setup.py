@@ -16,6 +16,7 @@ from alexnet.data.image import decode_file, fit_square
 from alexnet.store import StoreError
 from alexnet.training import loop, setup
 from alexnet.training.guards import RoomError
+from alexnet.training.journal import read_journal
 from alexnet.training.recipe import load
 from tests.conftest import MakePictures, tiny_recipe
 
@@ -249,3 +250,43 @@ def test_a_part_of_one_picture_is_refused_where_batch_norm_needs_more(
         setup.start(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     setup.start(replace(recipe, input_size=64), tmp_path / "run")  # 2 x 2 values per channel
+
+
+def test_changed_data_are_named_and_gone_on_with_when_that_is_accepted(
+    pictures: MakePictures, tmp_path: Path
+) -> None:
+    data = pictures(classes=("disc", "square"))
+    folder = stopped_run(data, tmp_path / "run")
+    moved = sorted(data.glob("disc/*"))[3]
+    moved.rename(data / "disc" / "other.jpg")
+    (data / "square" / "0002.jpg").write_bytes((data / "square" / "0003.jpg").read_bytes())
+    message = (
+        rf"began with: 1 missing \(disc/{moved.name}\), 1 altered \(square/0002.jpg\), 1 new "
+        r"\(disc/other.jpg\); put them back, start a new run, or go on with what is there with "
+        "--accept-changed-data"
+    )
+    with pytest.raises(StoreError, match=message):
+        setup.resume(folder)
+    run = setup.resume(folder, accept_changed_data=True)
+    (line,) = [each for each in read_journal(folder / "journal.jsonl") if each["kind"] == "data"]
+    assert line["changes"].startswith("1 missing (disc/0003.jpg), 1 altered (square/0002.jpg)")
+    assert run.notes == [f"the pictures are not those that the run began with: {line['changes']}"]
+    assert (run.position.step, run.position.index) == (1, 0)  # the epoch begins anew
+    loop.train(run)
+    written = store.read(folder / "data")[0]["accepted"]
+    assert written == [{"step": 1, "changes": line["changes"]}]
+    epochs = [each for each in read_journal(folder / "journal.jsonl") if each["kind"] == "epoch"]
+    assert [each["used"] + each["not_reached"] for each in epochs] == [len(run.split.train)] * 2
+    assert setup.resume(folder).notes == []  # it is the run's own set now
+
+
+def test_pictures_of_a_run_before_they_were_written_down_must_be_accepted(
+    pictures: MakePictures, tmp_path: Path
+) -> None:
+    folder = stopped_run(pictures(), tmp_path / "run")
+    record, groups = store.read(folder / "data")
+    store.write(folder / "data", record, {"statistics": groups["statistics"]})
+    with pytest.raises(StoreError, match="nothing was written down of them by the version that"):
+        setup.resume(folder)
+    setup.resume(folder, accept_changed_data=True)
+    assert setup.resume(folder).notes == []
