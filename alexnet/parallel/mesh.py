@@ -133,27 +133,29 @@ def join(
     if world.size == 1:
         yield Mesh(world, device=place)
         return
-    store, rank, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+    shared, rank, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+    # torchrun keeps the store when it starts a run again: what the first one wrote is not for us
+    store = PrefixStore(f"start-{world.restarts}", shared)
     _compare_versions(store, world)
     # what processes tell each other about the run lies in the processor's memory
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend,
-        store=PrefixStore("messages", store),
-        rank=rank,
-        world_size=size,
-        timeout=TIMEOUT,
-    )
-    try:
-        shape = (world.size // columns, columns)
-        both = init_device_mesh(place.type, shape, mesh_dim_names=("data", "model"))
-        with Watch(PrefixStore("signs", store), rank=rank, size=size) as watch:
-            try:
-                yield Mesh(world, columns, place, both.get_group("data"), both.get_group("model"))
-            except Exception as error:
-                raise watch.explain(error)  # noqa: B904  it is the same, or says more
-    finally:
-        dist.destroy_process_group()
+    with Watch(PrefixStore("signs", store), rank=rank, size=size) as watch:
+        try:
+            dist.init_process_group(
+                backend,
+                store=PrefixStore("messages", store),
+                rank=rank,
+                world_size=size,
+                timeout=TIMEOUT,
+            )
+            shape = (world.size // columns, columns)
+            both = init_device_mesh(place.type, shape, mesh_dim_names=("data", "model"))
+            yield Mesh(world, columns, place, both.get_group("data"), both.get_group("model"))
+        except Exception as error:
+            raise watch.explain(error)  # noqa: B904  it is the same, or says more
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
 
 def _place(device: torch.device, world: World) -> torch.device:
