@@ -57,8 +57,8 @@ def write(
     Raises: OSError if the disk refuses, or does not give back what was written; what the folder
             held before is then still whole, and nothing else is left in it.
     """
-    make_folder(folder)
     try:
+        make_folder(folder)
         files = {group: _write_group(folder, group, tensors) for group, tensors in groups.items()}
         _sync_folder(folder)
         manifest = {"format": FORMAT, **content, "files": files}
@@ -145,7 +145,10 @@ def append(path: Path, data: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that a power cut does not take away with all that is in it."""
+    """Make a folder that a power cut does not take away with all that is in it.
+
+    Raises: OSError if the disk refuses.
+    """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(exist_ok=True)

@@ -44,7 +44,8 @@ def hold(folder: Path) -> Iterator[None]:
             os.pwrite(descriptor, json.dumps(who).encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that has become read-only; what ended the run is said
+            path.unlink(missing_ok=True)
         os.close(descriptor)
         if made and not any(folder.glob("*")):
             folder.rmdir()
