@@ -276,10 +276,6 @@ def _read_jpeg_header(data: bytes) -> _JpegHeader:
             in_scans = marker == 0xC2
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0") and not exif:
             exif = segment
-        elif marker == 0xE2 and segment.startswith(b"MPF\0"):
-            raise ImageError(
-                "an MPO (several pictures in one file) is not read; save the first as a JPEG"
-            )
         position += length
     else:
         raise ImageError(f"the JPEG has more than {_MAX_SEGMENTS} segments before the picture")

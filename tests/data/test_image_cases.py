@@ -223,7 +223,8 @@ CASES: dict[str, dict[str, Case]] = {
         "PDF": Case(b"%PDF-1.7\n", "this is a PDF document; JPEG, PNG"),
         "EPS": Case(b"%!PS-Adobe-3.0 EPSF-3.0", "this is an EPS drawing; JPEG, PNG"),
         "FPX": Case(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an OLE file .perhaps FlashPix"),
-        "MPO": Case(MPO, "an MPO .several pictures in one file. is not read; save the first as a"),
+        # phones write their photos so, with a preview or a map of light behind the picture
+        "MPO, of which the first is taken": Case(MPO, decode(encode(PHOTO, "JPEG"))),
     },
     "I42": {
         "16-bit PNG": Case(
