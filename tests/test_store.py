@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -229,3 +230,55 @@ def test_a_full_disk_leaves_the_old_content_whole(
         store.write(folder, {"kind": "new"}, small_groups())
     monkeypatch.undo()
     assert store.read(folder)[0]["kind"] == "model"
+
+
+def test_a_file_is_byte_for_byte_what_safetensors_writes(tmp_path: Path) -> None:
+    tensors = {
+        name: torch.ones(3, 2).to(kind) for name, kind in zip("mbxacd", store.TYPES, strict=False)
+    }
+    tensors |= {
+        'a "quoted" \u00e9': torch.ones(1),
+        "scalar": torch.tensor(3),
+        "none": torch.ones(0, 2),
+    }
+    tensors |= {str(kind): torch.ones(5).to(kind) for kind in store.TYPES}
+    store.write(tmp_path, {}, {"group": tensors})
+    assert tensor_file(tmp_path, "group").read_bytes() == safetensors.torch.save(tensors)
+
+
+def test_an_appended_line_stands_at_the_end(tmp_path: Path) -> None:
+    for line in (b"one\n", b"two\n"):
+        store.append(tmp_path / "file", line)
+    assert (tmp_path / "file").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        store.make_folder(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+def test_a_failed_write_leaves_no_folder_that_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.write(tmp_path / "new", {}, small_groups())
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="Input/output error"):
+        store.write_atomically(tmp_path / "file", b"bytes")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_beside_a_damaged_manifest_a_failed_write_removes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(folder / MANIFEST, 5)
+    before = {path.name for path in folder.iterdir()}
+    monkeypatch.setattr(store, "write_atomically", lambda *_: (_ for _ in ()).throw(OSError(5)))
+    with pytest.raises(OSError, match="5"):
+        store.write(folder, {}, small_groups())
+    assert before <= {path.name for path in folder.iterdir()}
