@@ -168,6 +168,13 @@ def test_killed_ten_times_at_calls_to_the_disk_it_ends_as_if_never_killed(
 ALL = [("update", 3, SAVE), ("validation", 1, MODEL)]
 
 
+def dooms_of(moment: Any, count: int, *, last: int, tenth: int) -> list[Doom]:
+    """Return a tenth of the calls up to `last`, after a kill at a moment before them."""
+    numbers = range(1 + tenth, last, 10)
+    kinds: list[Any] = ["call", "torn"]
+    return [Doom(moment, count), *(Doom(kinds[n // 10 % 2], n) for n in numbers)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tenth", range(10))
 @pytest.mark.parametrize("case", ALL, ids=str)
@@ -175,8 +182,8 @@ def test_killed_at_every_call_to_the_disk_it_ends_as_if_never_killed(
     workshop: Workshop, case: tuple[Any, int, int], tenth: int
 ) -> None:
     moment, count, last = case
-    dooms = [Doom("torn" if n % 20 < 10 else "call", n) for n in range(1 + tenth, last, 10)]
-    survive(workshop, workshop.folder / f"{moment}-{tenth}", [Doom(moment, count), *dooms])
+    dooms = dooms_of(moment, count, last=last, tenth=tenth)
+    survive(workshop, workshop.folder / f"{moment}-{tenth}", dooms)
 
 
 def chain(workshop: Workshop, seed: int, *, kills: int = 20) -> None:

@@ -157,7 +157,7 @@ def save(folder: Path, step: int) -> None:
 
 def recorded(root: Path) -> tuple[list[Step], int, list[int]]:
     """Save five times; return the steps, those of the first save, and the end of each save."""
-    root.mkdir()
+    root.mkdir(parents=True)
     recorder, ends = Recorder(root), []
     with recorder.recording():
         for step in (1, 2, 3, 4, 4):
