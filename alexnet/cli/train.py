@@ -149,7 +149,7 @@ def _note_position(run: "Run") -> None:
 
 
 def _finish(run: "Run") -> int:
-    from alexnet.training import loop
+    from alexnet.training import rollback
 
     for text in run.split.notes:
         note(f"note: {text}")
@@ -165,7 +165,7 @@ def _finish(run: "Run") -> int:
     )
     if run.team.size > 1:
         note(run.team.describe())
-    counts = loop.train(run)
+    counts = rollback.train(run)
     for path, reason in list((run.train.bad | run.validation.bad).items())[:10]:
         note(f"skipped {path}: {reason}")
     print(

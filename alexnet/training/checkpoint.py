@@ -50,6 +50,8 @@ class Position:
     """Updates since the last report."""
     journal_lines: int = -1
     """Lines that the journal had when this was saved; -1 in the checkpoints of old."""
+    halvings: int = 0
+    """Times that the rate was halved because the loss had run away."""
     finished: bool = False
     """Whether the recipe has ended."""
     used: int = 0

@@ -72,10 +72,17 @@ def check_finite(step: int, loss: float) -> None:
     Raises: GuardStop if it is not.
     """
     if not math.isfinite(loss):
-        raise GuardStop(
-            f"the loss is {loss} at update {step}: the weights have run away; "
-            "lower --lr, add --warmup-epochs 1 or --clip-norm 10"
-        )
+        raise GuardStop(describe_loss(step, loss))
+
+
+def describe_loss(step: int, loss: float, *, place: str = "", pictures: str = "") -> str:
+    """Return what to say of a loss that is no number, with where it was lost, and over what."""
+    where = f"; the first that is not finite is {place}" if place else ""
+    over = f"; the batch is {pictures}" if pictures else ""
+    return (
+        f"the loss is {loss} at update {step}: the weights have run away{where}{over}; "
+        "lower --lr, add --warmup-epochs 1 or --clip-norm 10"
+    )
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:

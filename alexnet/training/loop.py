@@ -18,10 +18,11 @@ from alexnet.model import save_model
 from alexnet.parallel.team import Word
 from alexnet.training import ledger
 from alexnet.training.checkpoint import save_checkpoint
-from alexnet.training.guards import LossGuard, check_finite
+from alexnet.training.guards import LossGuard
 from alexnet.training.interrupt import Interrupted, stop_requests
 from alexnet.training.look import look
 from alexnet.training.progress import Display, Meter
+from alexnet.training.runaway import Losses, check_now, check_weights
 from alexnet.training.schedule import learning_rate
 from alexnet.training.setup import Run
 
@@ -34,6 +35,7 @@ def train(run: Run) -> Counts:
     """
     recipe, position, team = run.recipe, run.position, run.team
     guard = LossGuard(len(run.model.classes), recipe.stuck_after)
+    losses = Losses(team, run.train)
     saved_at, meter = time.monotonic(), Meter()
     counts = Counts(run.model.classes)
     with stop_requests() as stop, Display(run.total_steps, recipe.epochs) as display:
@@ -47,9 +49,11 @@ def train(run: Run) -> Counts:
                 if batch is None:
                     break
                 batch, rate = team.place(batch, run.train), _rate(run)
-                position.loss_sum += update(run, batch, rate)
+                loss = update(run, batch, rate)
+                position.loss_sum += loss
                 position.loss_steps += 1
                 position.step += 1
+                losses.keep(position.step, batch, loss)
                 ledger.take_in(position, batch)
                 due = time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes
                 word = Word(stop.reason, due, position.seconds + meter.add(batch.whole))
@@ -60,8 +64,10 @@ def train(run: Run) -> Counts:
                 # once in a while: report, and make sure that it is worth going on
                 if position.step % recipe.report_every == 0 or run.progress == 1:
                     speed, wait_share = meter.read()
+                    total = team.total(position.loss_sum)
+                    losses.check(total)
                     values = {
-                        "loss": team.total(position.loss_sum) / position.loss_steps,
+                        "loss": total / position.loss_steps,
                         "lr": rate,
                         "images_per_second": round(speed, 1),
                         "wait_share": round(wait_share, 3),
@@ -74,7 +80,7 @@ def train(run: Run) -> Counts:
 
                 # once in a while: save
                 if word.stopping or word.saving:
-                    check_finite(position.step, team.total(position.loss_sum))
+                    losses.check(team.total(position.loss_sum))
                     save(run)
                     saved_at = time.monotonic()
                 if word.stopping:
@@ -121,6 +127,9 @@ def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
     labels = batch.labels.to(run.device)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", step))
     loss = run.gradients(x, labels, batch.whole, rate)
+    if run.team.size == 1 and run.device.type == "cpu":
+        paths = [run.train.listing.paths[index] for index in batch.indices.tolist()]
+        check_now(run.worker, x, loss=loss, step=step + 1, paths=paths)
     if recipe.clip_norm:
         run.team.clip(run.worker, recipe.clip_norm)
     run.optimizer.step(rate)
@@ -153,8 +162,12 @@ def validate(run: Run) -> Counts:
 
 
 def save(run: Run) -> None:
-    """Write a checkpoint of the run as it stands, in the layout of a process alone."""
+    """Write a checkpoint of the run as it stands, in the layout of a process alone.
+
+    Raises: RunawayStop in all processes if a weight is not finite; nothing is written.
+    """
     position, team = run.position, run.team
+    check_weights(run.model.net, team, position.step)
     whole = team.total(position.loss_sum)
     position.loss_sum = whole if team.leads else 0.0
     weights = team.whole(run.model.net.state_dict())
@@ -186,7 +199,7 @@ def _rate(run: Run) -> float:
         run.progress,
         epoch=step / run.steps_per_epoch,
         drops=run.position.plateau.drops,
-    )
+    ) * 0.5**run.position.halvings
 
 
 def _seconds_left(run: Run, images_per_second: float) -> float:

@@ -124,6 +124,10 @@ class Recipe:
     """Decoded pictures are kept in memory if all of them fit into this many GiB."""
     on_bad_image: Literal["skip", "stop"] = "skip"
     """What a picture that cannot be read does; more than 1 % of them stop the run always."""
+    on_nan: Literal["rollback", "stop"] = "rollback"
+    """What a loss that is no number does. rollback: training goes back to the last checkpoint and
+    on with half the rate, three times at most; where that is depends on the clock, so such a run
+    is not repeatable bit for bit. Without a checkpoint it stops."""
     validate_every: int = 1
     """Epochs between two validations; the last epoch always ends with one."""
     report_every: int = 20

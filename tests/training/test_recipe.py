@@ -58,6 +58,7 @@ UNUSUAL = Recipe(
     workers=3,
     cache_gib=0.5,
     on_bad_image="stop",
+    on_nan="stop",
     validate_every=2,
     report_every=5,
     checkpoint_minutes=0.5,
