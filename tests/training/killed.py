@@ -73,12 +73,12 @@ def _count(moment: str, owner: Any, name: str, doom: Doom | None) -> None:
     real: Callable[..., Any] = vars(owner)[name]
     left = doom.count if doom and doom.moment == moment else 0
 
-    def counted(*args: Any, **named: Any) -> Any:
+    def counted(*args: Any) -> Any:
         nonlocal left
         left -= 1
         if doom and left == 0:
             os.kill(os.getpid(), doom.kind)
-        return real(*args, **named)
+        return real(*args)
 
     mock.patch.object(owner, name, counted).start()
 
@@ -87,7 +87,7 @@ def _count_calls(calls: int, doom: Doom | None) -> None:
     left = doom.count if doom and doom.moment in ("call", "torn") else 0
 
     def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **named: Any) -> Any:
+        def call(*args: Any, dir_fd: int | None = None) -> Any:
             nonlocal left
             left -= 1
             write(calls, f"{name}\n".encode())
@@ -95,7 +95,7 @@ def _count_calls(calls: int, doom: Doom | None) -> None:
                 if doom.moment == "torn" and name == "write":
                     write(args[0], args[1][: len(args[1]) // 2])
                 os.kill(os.getpid(), doom.kind)
-            return real(*args, **named)
+            return real(*args) if dir_fd is None else real(*args, dir_fd=dir_fd)
 
         return call
 

@@ -67,9 +67,9 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     found = Disk()
 
     def checked(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **named: Any) -> Any:
+        def call(*args: Any, dir_fd: int | None = None) -> Any:
             found.check()
-            return real(*args, **named)
+            return real(*args) if dir_fd is None else real(*args, dir_fd=dir_fd)
 
         return call
 
@@ -223,8 +223,12 @@ def test_a_disk_that_refuses_for_another_reason_ends_the_run_which_goes_on_later
     total = train_with(disk, recipe, tmp_path / "whole", lambda n: False, "EIO")
     for number in range(20, total, 67):
         folder = tmp_path / f"{error}-{number}"
+
+        def fails(n: int, number: int = number) -> bool:
+            return n == number
+
         with pytest.raises(DiskError, match=f"{MESSAGES[error]}.* --resume {folder}"):
-            train_with(disk, recipe, folder, lambda n, number=number: n == number, error)  # type: ignore[misc]
+            train_with(disk, recipe, folder, fails, error)
         loop.train(setup.resume(folder))
         assert outcome(folder) == outcome(tmp_path / "whole")
 

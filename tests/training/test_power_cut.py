@@ -70,12 +70,12 @@ class Recorder:
     def _recorded(self, name: str) -> Callable[..., Any]:
         real: Callable[..., Any] = vars(os)[name]
 
-        def call(first: Any, *rest: Any, **named: Any) -> Any:
+        def call(first: Any, *rest: Any, dir_fd: int | None = None) -> Any:
             path = self._open.get(first, "") if isinstance(first, int) else os.fspath(first)
-            if named.get("dir_fd") in self._open:
-                path = os.path.join(self._open[named["dir_fd"]], path)
+            if dir_fd in self._open:
+                path = os.path.join(self._open[dir_fd], path)
             given = bytes(rest[0]) if name == "write" else rest[0] if rest else None
-            result = real(first, *rest, **named)
+            result = real(first, *rest) if dir_fd is None else real(first, *rest, dir_fd=dir_fd)
             if name == "open":
                 self._open[result] = path
                 if not rest or not rest[0] & os.O_CREAT:
