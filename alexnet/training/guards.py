@@ -162,8 +162,8 @@ class Patience:
     def _missing(self, needed_bytes: int) -> str:
         free = shutil.disk_usage(self.folder).free
         return (
-            f"{self.folder} has no room: {needed_bytes / 1e6:,.3g} MB are needed, the disk has "
-            f"{free / 1e6:,.3g} MB free for all"
+            f"{self.folder} has no room: {needed_bytes / 1e6:,.3g} MB are needed, "
+            f"{free / 1e6:,.3g} MB are free on the disk"
         )
 
     def _way_on(self) -> str:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -40,7 +40,7 @@ class Meter:
 
 
 class Display:
-    """Shows where a run stands."""
+    """Shows where a run stands; a terminal that was closed meanwhile ends no run."""
 
     def __init__(self, total_steps: int, total_epochs: int) -> None:
         self._total_steps, self._epochs = total_steps, total_epochs
@@ -60,13 +60,15 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        with suppress(OSError):
+            self._bar.stop()
 
     def step(self, step: int, epoch: int) -> None:
         """Move the bar."""
-        self._bar.update(
-            self._task, completed=step, description=f"epoch {epoch + 1}/{self._epochs}"
-        )
+        with suppress(OSError):
+            self._bar.update(
+                self._task, completed=step, description=f"epoch {epoch + 1}/{self._epochs}"
+            )
 
     def report(self, step: int, values: dict[str, float], *, seconds_left: float) -> None:
         """Show the figures since the last report."""
@@ -76,16 +78,18 @@ class Display:
             f"loss {values['loss']:.3f}  lr {values['lr']:.2g}  {speed:.0f} img/s  "
             f"{left} left  waiting {wait:.0%}"
         )
-        self._bar.update(self._task, news=news)
+        with suppress(OSError):
+            self._bar.update(self._task, news=news)
         if self._bar.disable:
             self.say(f"update {step}/{self._total_steps}  {news}")
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
-        if self._bar.disable:
-            print(text, file=sys.stderr, flush=True)
-        else:
-            self._bar.console.print(text, highlight=False)
+        with suppress(OSError):
+            if self._bar.disable:
+                print(text, file=sys.stderr, flush=True)
+            else:
+                self._bar.console.print(text, highlight=False)
 
 
 def _duration(seconds: float) -> str:

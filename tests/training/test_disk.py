@@ -209,7 +209,7 @@ def test_a_full_disk_is_waited_for_wherever_it_is_met_and_the_run_ends_the_same(
         train_with(disk, recipe, folder, fails, "EDQUOT" if number % 2 else "ENOSPC")
         said = capsys.readouterr().err
         assert f"{folder} has no room: " in said
-        assert "MB are needed, the disk has " in said
+        assert "MB are needed, " in said
         assert "waits for room, for 5 minutes at most, and tries every 0.01 seconds: free" in said
         assert "there is room again: the run goes on" in said
         assert outcome(folder) == outcome(tmp_path / "whole"), number
@@ -248,7 +248,9 @@ def test_without_room_for_too_long_the_run_ends_with_4(
     assert command(["train", "--recipe", str(file), "--out", str(folder)]) == 4
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"alexnet: {folder} has no room: " in said
-    assert "free for all after 0.0001 minutes of waiting; free some space and go on from" in said
+    assert (
+        "free on the disk after 0.0001 minutes of waiting; free some space and go on from" in said
+    )
 
 
 def test_who_is_asked_to_stop_while_there_is_no_room_stops_at_once(tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_who_is_asked_to_stop_while_there_is_no_room_stops_at_once(tmp_path: Pat
         patience.stop.reason = "SIGTERM"
         raise OSError(errno.ENOSPC, "full")
 
-    with pytest.raises(Interrupted, match=r"SIGTERM: .* has no room: 3 MB are needed, the disk ha"):
+    with pytest.raises(Interrupted, match=r"SIGTERM: .* has no room: 3 MB are needed, "):
         patience.write(3_000_000, attempt)
 
 
@@ -266,7 +268,9 @@ def test_nobody_waits_who_was_not_told_to(tmp_path: Path) -> None:
     def attempt() -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    with pytest.raises(RoomError, match="free for all; free some space and go on from the last"):
+    with pytest.raises(
+        RoomError, match="free on the disk; free some space and go on from the last"
+    ):
         guards.Patience(tmp_path).write(1, attempt)
 
 

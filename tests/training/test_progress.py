@@ -1,5 +1,7 @@
 """What is shown while a net trains, and how speed and waiting are counted."""
 
+import io
+import sys
 import time
 
 import pytest
@@ -69,3 +71,26 @@ def test_on_a_terminal_there_is_a_bar_with_the_epoch_and_the_figures(
     assert "loss 1.235" in shown
     assert "0:01 left" in shown
     assert "after 1 epochs" in shown
+
+
+class Closed(io.StringIO):
+    """A terminal whose window was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("terminal", ["", "1"])
+def test_a_terminal_that_was_closed_ends_no_run(
+    monkeypatch: pytest.MonkeyPatch, terminal: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", terminal)
+    steps = []
+    with Display(100, 5) as display:
+        monkeypatch.setattr(sys, "stderr", Closed())
+        for step in (40, 41):
+            display.step(step, 1)
+            report(display, seconds_left=1.0)
+            display.say("after 1 epochs")
+            steps.append(step)
+    assert steps == [40, 41]
