@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter
 
@@ -42,11 +42,14 @@ def _options() -> type:
         if each.name != "data":
             hint = list[str] if each.name == "layer_lr" else hints[each.name]
             hint = list[float] if each.name == "milestones" else hint
-            shown = Parameter(help=texts[each.name], group=RECIPE_GROUP, show_default=False)
+            hint = int | Literal["auto"] if each.name == "batch" else hint
+            more = AUTO if each.name == "batch" else ""
+            shown = Parameter(help=texts[each.name] + more, group=RECIPE_GROUP, show_default=False)
             options.append((each.name, Annotated[hint | None, shown], field(default=None)))
     return make_dataclass("Options", options, frozen=True, namespace={"__module__": __name__})
 
 
+AUTO = " auto takes the recipe's, in as many parts (--accumulate) as the memory here asks for."
 Options = _options()
 
 
@@ -80,6 +83,9 @@ def train(
     """
     given = {each.name: getattr(options, each.name) for each in fields(Options)}
     given = {name: value for name, value in given.items() if value is not None}
+    fits_batch = given.get("batch") == "auto"
+    if fits_batch and resumed.resume is None:
+        del given["batch"]
     if "layer_lr" in given:
         given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
     if resumed.resume is not None:
@@ -104,7 +110,10 @@ def train(
                 run = setup.resume(folder, team)
                 _note_position(run)
             else:
-                run = setup.start(chosen, folder, team)
+                run = setup.start(chosen, folder, team, fits_batch=fits_batch)
+                if fits_batch:
+                    parts = run.recipe.accumulate
+                    note(f"a batch of {run.recipe.batch} fits in {parts} part{'s'[: parts > 1]}")
             log.keep(folder)
             return _finish(run)
 

@@ -21,6 +21,7 @@ from alexnet.training.checkpoint import save_checkpoint
 from alexnet.training.guards import LossGuard
 from alexnet.training.interrupt import Interrupted, stop_requests
 from alexnet.training.look import look
+from alexnet.training.memory import is_out_of_memory, refuse
 from alexnet.training.progress import Display, Meter
 from alexnet.training.runaway import Losses, check_now, check_weights
 from alexnet.training.schedule import learning_rate
@@ -116,17 +117,23 @@ def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
     if not batch.whole:
         return 0.0
     recipe, step = run.recipe, run.position.step
-    x = look(
-        batch,
-        run.model.preprocessing,
-        recipe=recipe,
-        step=step,
-        device=run.device,
-        dtype=run.dtype,
-    )
-    labels = batch.labels.to(run.device)
+    labels, x = batch.labels.to(run.device), None
     torch.manual_seed(derive_seed(recipe.seed, "dropout", step))
-    loss = run.gradients(x, labels, batch.whole, rate)
+    try:
+        x = look(
+            batch,
+            run.model.preprocessing,
+            recipe=recipe,
+            step=step,
+            device=run.device,
+            dtype=run.dtype,
+        )
+        loss = run.gradients(x, labels, batch.whole, rate)
+    except (RuntimeError, MemoryError) as error:
+        if run.team.size > 1 or not is_out_of_memory(error):
+            raise
+        refusal = refuse(error, recipe, worker=run.worker, x=x, labels=labels)
+        raise refusal from None
     if run.team.size == 1 and run.device.type == "cpu":
         paths = [run.train.listing.paths[index] for index in batch.indices.tolist()]
         check_now(run.worker, x, loss=loss, step=step + 1, paths=paths)
@@ -194,12 +201,15 @@ def keep_model(run: Run, counts: Counts) -> None:
 
 def _rate(run: Run) -> float:
     step = run.position.step
-    return learning_rate(
-        run.recipe,
-        run.progress,
-        epoch=step / run.steps_per_epoch,
-        drops=run.position.plateau.drops,
-    ) * 0.5**run.position.halvings
+    return (
+        learning_rate(
+            run.recipe,
+            run.progress,
+            epoch=step / run.steps_per_epoch,
+            drops=run.position.plateau.drops,
+        )
+        * 0.5**run.position.halvings
+    )
 
 
 def _seconds_left(run: Run, images_per_second: float) -> float:

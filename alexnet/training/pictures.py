@@ -16,6 +16,7 @@ from alexnet.data.folder import DataError, Split
 from alexnet.data.loader import Loader
 from alexnet.data.pictures import Pictures
 from alexnet.parallel.team import Team
+from alexnet.training.memory import free_memory, parts_that_fit
 from alexnet.training.recipe import Recipe
 
 Censuses = tuple[Census, Census]
@@ -50,6 +51,24 @@ def open_data(recipe: Recipe, team: Team) -> Data:
             "the same files, or share the folder"
         )
     return Data(split, *_loaders(recipe, split, team))
+
+
+def fit_parts(recipe: Recipe, data: Data, team: Team) -> int:
+    """Return in how many parts a batch fits into the memory beside the pictures kept there.
+
+    The process that leads tries it with the share of the memory and of the batch that each has.
+
+    Raises: OutOfMemory in it if not even a picture at a time does.
+    """
+    text = ""
+    if team.leads:
+        here = team.mesh.world.local_size
+        kept = data.train.cached_bytes + data.validation.cached_bytes
+        own = replace(recipe, batch=recipe.batch // team.mesh.groups)
+        classes = len(data.split.train.classes)
+        free = free_memory() // here - kept
+        text = str(parts_that_fit(own, classes=classes, free_bytes=free))
+    return int(team.hear(text)[0])
 
 
 # ---- What they were when the run began ----------------------------------------------------------

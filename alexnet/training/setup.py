@@ -41,6 +41,7 @@ from alexnet.training.pictures import (
     Data,
     as_it_began,
     fingerprint_of,
+    fit_parts,
     open_data,
     stored,
     take_census,
@@ -104,8 +105,12 @@ class Run:
         return min(done, 1.0)
 
 
-def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
+def start(
+    recipe: Recipe, folder: Path, team: Team | None = None, *, fits_batch: bool = False
+) -> Run:
     """Set up a new run: list and split the data, compute statistics, draw the weights.
+
+    With `fits_batch` the batch is cut into as many parts as the memory here asks for.
 
     A folder that torchrun's restart finds, without a checkpoint, is begun anew.
 
@@ -120,7 +125,7 @@ def start(recipe: Recipe, folder: Path, team: Team | None = None) -> Run:
             "or choose another --out"
         )
     recipe = replace(recipe, data=str(Path(recipe.data).resolve()))
-    return _begin(recipe, folder, team, named=recipe.net)
+    return _begin(recipe, folder, team, named=recipe.net, fits_batch=fits_batch)
 
 
 def _is_in_use(folder: Path) -> bool:
@@ -130,12 +135,16 @@ def _is_in_use(folder: Path) -> bool:
     return is_run or not found <= {"data", NET_FILE, RECIPE_FILE, LOCK}
 
 
-def _begin(recipe: Recipe, folder: Path, team: Team, *, named: str) -> Run:
+def _begin(
+    recipe: Recipe, folder: Path, team: Team, *, named: str, fits_batch: bool = False
+) -> Run:
     """Set up a run at update 0; `named` is the recipe's net, which may be the run's own file."""
     architecture(recipe.net).check_input(_crop_size(recipe))
     check_algorithm(recipe.convolution, choose_device(recipe.device))
     _check_layout(recipe, team)
     data = open_data(recipe, team)
+    if fits_batch:
+        recipe = replace(recipe, accumulate=fit_parts(recipe, data, team))
     _check_parts(recipe, len(data.split.train))
     censuses = take_census(data, team)
     store.make_folder(folder)

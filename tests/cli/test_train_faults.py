@@ -7,6 +7,7 @@ import pytest
 
 from alexnet.cli import run
 from alexnet.training.lock import LOCK, hold
+from alexnet.training.recipe import load
 from tests.cli.conftest import Capture, Train, refused
 from tests.conftest import MakePictures
 
@@ -53,3 +54,21 @@ def test_changed_data_are_gone_on_with_when_asked_to(
 def test_accepting_changes_needs_a_run(train: Train, tmp_path: Path, capsys: Capture) -> None:
     message = "--accept-changed-data is for a run that goes on; give --resume RUN too"
     refused(train(tmp_path, "--accept-changed-data"), capsys, expected=2, message=message)
+
+
+def test_batch_auto_writes_down_in_how_many_parts_the_batch_fits(
+    train: Train,
+    pictures: MakePictures,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    monkeypatch.setattr("alexnet.training.pictures.parts_that_fit", lambda *_, **__: 2)
+    assert train(pictures(), "--batch", "auto", "--steps", "1") == 0
+    assert "a batch of 8 fits in 2 parts\n" in capsys.readouterr().err
+    recipe = load(tmp_path / "run" / "recipe.toml")
+    assert (recipe.batch, recipe.accumulate) == (8, 2)
+
+
+def test_a_batch_is_a_number_or_auto(train: Train, tmp_path: Path, capsys: Capture) -> None:
+    refused(train(tmp_path, "--batch", "most"), capsys, expected=2, message="batch.*most")
