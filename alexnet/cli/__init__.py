@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError, UnknownCommandError
 
@@ -97,7 +98,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"alexnet: {_message(error)}", file=sys.stderr)
+        with suppress(OSError):  # a terminal that was closed; the exit code says it
+            print(f"alexnet: {_message(error)}", file=sys.stderr)
         return _exit_code(error)
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from alexnet.cli import run
 from alexnet.training.progress import Display, Meter
 
 
@@ -94,3 +95,10 @@ def test_a_terminal_that_was_closed_ends_no_run(
             display.say("after 1 epochs")
             steps.append(step)
     assert steps == [40, 41]
+
+
+def test_with_its_terminal_closed_a_command_still_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Closed())
+    assert run(["train", "--resume", "nowhere"]) == 3
