@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alexnet.data.folder import DataError, Listing, list_folder
-from alexnet.data.image import decode_file, fit_square
+from alexnet.data.image import Picture, decode_file, fit_square
 from alexnet.data.loader import Batch, Loader, Share, batch_bounds, derive_seed, epoch_order
 from tests.conftest import MakePictures
 
@@ -281,6 +281,28 @@ def test_a_file_that_is_gone_is_a_bad_picture(listing: Listing) -> None:
     loader = loader_of(listing)
     assert len(indices_of(list(loader.epoch(0, seed=1)))) == 20
     assert loader.bad == {listing.paths[0]: "cannot be read: No such file or directory"}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("out of threads"), MemoryError()])
+def test_a_fault_that_is_not_the_pictures_stops_and_names_it(
+    listing: Listing, monkeypatch: pytest.MonkeyPatch, error: Exception, workers: int
+) -> None:
+    real = Listing.pixels
+
+    def pixels(self: Listing, index: int, *, at_least: int) -> Picture:
+        if index == 11:
+            raise error
+        return real(self, index, at_least=at_least)
+
+    monkeypatch.setattr(Listing, "pixels", pixels)
+    loader = loader_of(listing, workers=workers)
+    batches = loader.epoch(0, seed=None)
+    assert len(next(batches).labels) == 4
+    message = f"{listing.paths[11]} was not read, for a reason that is none of the picture's: "
+    with pytest.raises(RuntimeError, match=re.escape(message + type(error).__name__)):
+        list(batches)
+    assert not loader.bad  # the picture is not blamed
 
 
 def test_labels_are_those_of_the_listing(listing: Listing) -> None:
