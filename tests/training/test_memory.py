@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -138,9 +139,9 @@ def test_a_run_keeps_the_parts_that_fit(
 
 
 def test_pictures_that_do_not_fit_by_themselves_ask_for_a_smaller_batch() -> None:
-    net = torch.nn.Identity()
+    net: Any = torch.nn.Identity()
     labels = torch.zeros(2, dtype=torch.int64)
-    refusal = memory.refuse(CPU, LENET, worker=net, x=None, labels=labels)  # type: ignore[arg-type]
+    refusal = memory.refuse(CPU, LENET, worker=net, x=None, labels=labels)
     assert str(refusal).startswith(
         "out of memory: an update of a batch of 1024 in 1 part does not fit and asked for 308 MB "
         "more; the pictures alone are too many; try --batch 512; --batch auto looks before"
@@ -157,5 +158,6 @@ class Hungry(torch.nn.Module):
 def test_a_net_that_does_not_fit_with_one_picture_says_so() -> None:
     x, labels = torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64)
     small = replace(LENET, batch=4)
-    refusal = memory.refuse(GPU, small, worker=Hungry(), x=x, labels=labels)  # type: ignore[arg-type]
+    hungry: Any = Hungry()
+    refusal = memory.refuse(GPU, small, worker=hungry, x=x, labels=labels)
     assert "asked for 2,684 MB more; not even one picture at a time fits; --batch" in str(refusal)
