@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from alexnet.cli.options import Format, Json, Machine, Views
 from alexnet.cli.tables import note, print_json, print_table
+from alexnet.cli.tested import Extras, print_found
 from alexnet.cli.together import together
 from alexnet.nearest import nearest
 
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from alexnet.training.recipe import Recipe
 
 Part = Literal["auto", "validation", "all"]
+TestViews = Annotated[
+    Literal[1, 10, "dense"],
+    Parameter(
+        help="Windows of each picture: the centre; corners, centre and mirror images; or the whole "
+        "picture, by fully connected layers as convolutions, and its mirror image."
+    ),
+]
 MOST_CELLS = 20
 PREDICT_OPTIONS = (
     *("--run", "--top", "--views", "--json", "--csv"),
@@ -32,16 +40,17 @@ PREDICT_OPTIONS = (
 
 def evaluate(
     run: Path,
-    data: Path,
-    *,
-    views: Views = 1,
+    *data: Path,
+    views: TestViews = 1,
     part: Part = "auto",
+    extras: Extras = Extras(),  # noqa: B008
     as_json: Json = False,
     machine: Machine = Machine(),  # noqa: B008
 ) -> int:
     """Count the errors of a trained net on labelled pictures: top-1, top-5, per class, confusion.
 
-    Several processes share the pictures: torchrun --nproc-per-node 4 -m alexnet eval RUN DATA
+    The answers of several runs are averaged: alexnet eval RUN1 RUN2 RUN3 DATA. Several processes
+    share the pictures: torchrun --nproc-per-node 4 -m alexnet eval RUN DATA
 
     Parameters
     ----------
@@ -49,44 +58,50 @@ def evaluate(
         Folder of a run or of a model.
     data
         Folder of pictures, one sub-folder per class, or any other form that can be trained on.
-        Classes are matched by name.
+        Classes are matched by name. Further runs stand before it.
     part
         Pictures to use. auto: val/ or test/ if the folder has one; what the run held out if it was
         trained on this folder; else all of them.
     """
-    from alexnet.data.loader import Loader
-    from alexnet.device import choose_dtype, keep_pages
-    from alexnet.evaluation.evaluate import evaluate as count_errors
-    from alexnet.evaluation.metrics import Counts
-    from alexnet.predict import packed
+    from alexnet.cli.tested import answer_all, check_extras, make_passes, write_submission
+    from alexnet.device import keep_pages
+    from alexnet.evaluation.views import read_scales
 
+    if not data:
+        raise ValueError(f"no pictures given; alexnet eval {run} DATA tests the run on a folder")
+    runs, place = (run, *data[:-1]), data[-1]
+    scales = read_scales(extras.scales)
     keep_pages()
     with together(machine.device) as (team, _):
-        device = team.mesh.device
-        model = _open(run, device, machine.convolution)
-        listing, used = _choose_pictures(run, data, part, model.classes)
-        size = model.preprocessing.picture_size
-        loader = Loader(
-            listing, batch_size=64 * team.size, picture_size=size, cache_bytes=0, share=team.share
+        models = [_open(each, team.mesh.device, machine.convolution) for each in runs]
+        ids = check_extras(extras, place, models)
+        listing, used = _choose_pictures(run, place, part, models[0].classes)
+        passes = make_passes(models, views, scales=scales, machine=machine)
+        found, answers = answer_all(
+            passes, listing, views=views, team=team, extras=extras, machine=machine
         )
-        counts = Counts(model.classes)
-        dtype = choose_dtype(machine.precision, device)
-        net = packed(model, dtype, machine.weights)
-        batches = loader.epoch(0, seed=None)
-        count_errors(net, batches, model.preprocessing, counts, views=views, dtype=dtype)
-        team.merge_bad(loader)
-        counts = team.add_counts(counts)
-    for path, reason in loader.bad.items():
+        if extras.submission and answers and team.leads:
+            write_submission(answers, extras, ids, found.bad)
+    for path, reason in found.bad.items():
         note(f"skipped {path}: {reason}")
     if as_json:
-        about = {"run": str(run), "data": str(data), "used": used, "views": views}
-        print_json(about | counts.to_json() | {"skipped": loader.bad})
+        about = {"run": str(run), "data": str(place), "used": used, "views": views}
+        more = {"runs": [str(each) for each in runs]} if len(runs) > 1 else {}
+        print_json(about | more | ({"scales": scales} if scales else {}) | found.to_json())
     else:
-        print(
-            f"{counts.seen:,} pictures ({used}), {views} view{'s' if views > 1 else ''} of each\n"
-        )
-        _print_counts(counts)
+        _print_heading(found.counts.seen, used, views, scales, len(runs))
+        _print_counts(found.counts)
+        print_found(found, runs)
     return 0
+
+
+def _print_heading(
+    seen: int, used: str, views: TestViews, scales: tuple[int, ...], num_runs: int
+) -> None:
+    looked = {1: "1 view of each", 10: "10 views of each", "dense": "the whole of each"}
+    at = f", at {', '.join(map(str, scales))} pixels" if scales else ""
+    by = f", mean of {num_runs} runs" if num_runs > 1 else ""
+    print(f"{seen:,} pictures ({used}), {looked[views]}{at}{by}\n")
 
 
 def predict(

@@ -18,7 +18,7 @@ def probabilities(
     pictures: Tensor,
     preprocessing: Preprocessing,
     *,
-    views: int = 1,
+    views: int | str = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Return the mean of the net's softmax over the views of each picture.
@@ -46,7 +46,7 @@ def evaluate(
     preprocessing: Preprocessing,
     counts: Counts,
     *,
-    views: int = 1,
+    views: int | str = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Counts:
     """Add the errors of `net` over `batches` to `counts` and return it; no picture is left out."""
