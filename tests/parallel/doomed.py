@@ -104,12 +104,12 @@ def prepare(doom: Doom) -> None:
     }
     owner, name = places[doom.moment]
     end = signal.SIGSTOP if doom.moment == "stopped" else signal.SIGKILL
-    counted = _Counted(vars(owner)[name], doom.count, end)
-    mock.patch.object(owner, name, counted).start()
+    real = vars(owner)[name]
+    mock.patch.object(owner, name, wraps=real, side_effect=_Count(real, doom.count, end)).start()
 
 
-class _Counted:
-    """A function during one of whose calls the process gets a signal."""
+class _Count:
+    """What is done before each call of a function: in one of them the process gets a signal."""
 
     def __init__(self, function: Callable[..., Any], count: int, end: signal.Signals) -> None:
         self._function, self._left, self._end = function, count, end
@@ -118,6 +118,6 @@ class _Counted:
         self._left -= 1
         if self._left == 0:
             if self._function in MESSAGES:  # the others have got some of it, or nothing
-                self._function(*args, **{**named, "async_op": True})
+                self._function(*args, group=named.get("group"), async_op=True)
             os.kill(os.getpid(), self._end)
-        return self._function(*args, **named)
+        return mock.DEFAULT

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from alexnet import store
-from alexnet.data.augment import cut
+from alexnet.data.augment import Preprocessing, cut
 from alexnet.evaluation import evaluate
 from alexnet.model import Model, create
+from alexnet.native.stages import Windows
 from alexnet.nets import NETS
 from alexnet.parallel.layout import Layout
 from alexnet.parallel.mesh import join
@@ -47,8 +48,8 @@ def exact_model(*args: Any, seed: int) -> Model:
     return model
 
 
-def exact_cut(*args: Any, **named: Any) -> Tensor:
-    return cut(*args, **named).double()
+def exact_cut(pictures: Tensor, windows: Windows, preprocessing: Preprocessing) -> Tensor:
+    return cut(pictures, windows, preprocessing).double()
 
 
 class Stop:
