@@ -154,7 +154,7 @@ def largest_error(found: Path, wanted: Path) -> float:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bound"),
+    "rounding",
     [
         (torch.float32, 1e-6),  # six updates of sums in another order, each off by 2^-24 or so
         (torch.bfloat16, 0.03),  # the same by 2^-9, also in the sums of gradients between copies
@@ -169,9 +169,9 @@ def test_in_less_exact_arithmetic_only_rounding_differs(
     *,
     ranks: int,
     layout: Layout,
-    dtype: torch.dtype,
-    bound: float,
+    rounding: tuple[torch.dtype, float],
 ) -> None:
+    dtype, bound = rounding
     train(recipe, tmp_path / "one", dtype=dtype)
     on_ranks(pool, ranks, train, recipe, tmp_path / "several", layout, dtype=dtype)
     found = largest_error(tmp_path / "several", tmp_path / "one")
