@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ from alexnet.data.image import ImageError, fit_square
 from alexnet.data.pictures import Pictures
 
 BATCHES_AHEAD = 3
+RUN_PICTURES = 8
+"""Pictures that a thread decodes in one go, at most."""
 MOST_BAD_SHARE = 0.01
 OnBadImage = Literal["skip", "stop"]
 
@@ -135,7 +138,11 @@ class Loader:
         missing = [i for i in wanted if not self._cached[i]]
         fresh: dict[int, NDArray[np.uint8]] = {}
         refused: dict[str, str] = {}
-        for i, found in zip(missing, decoders.map(self._picture, missing), strict=True):
+        # a task costs as much as a tenth of a small picture: several pictures make one
+        run = min(max(1, len(missing) // (2 * self.workers)), RUN_PICTURES)
+        runs = [missing[start : start + run] for start in range(0, len(missing), run)]
+        answers = chain.from_iterable(decoders.map(self._pictures, runs))
+        for i, found in zip(missing, answers, strict=True):
             if isinstance(found, str):
                 refused[self.listing.paths[i]] = found
             else:
@@ -160,6 +167,9 @@ class Loader:
             refused=refused,
             skipped=len(indices) - len(wanted),
         )
+
+    def _pictures(self, indices: list[int]) -> list[NDArray[np.uint8] | str]:
+        return [self._picture(index) for index in indices]
 
     def _picture(self, index: int) -> NDArray[np.uint8] | str:
         """Return a picture, or the reason why it is bad."""
