@@ -40,6 +40,11 @@ app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, b
 app.command("alexnet.cli.convolution:convolution", help="Measure convolution by every algorithm.")
 app.command("alexnet.cli.doctor:doctor", help="Say what is wrong here, and what is narrowest.")
 
+localize = App(name="localize", help="Find where things are.", help_format="plaintext")
+localize.command("alexnet.cli.localize:train", help="Train boxes on a trained net.")
+localize.command("alexnet.cli.localize:evaluate", name="eval", help="Count errors of the boxes.")
+app.command(localize)
+
 caffe = App(name="caffe", help="Caffe's own commands, with its flags.", help_format="plaintext")
 caffe.command("alexnet.cli.caffe:train", help="Train a net with a solver, or go on with a run.")
 caffe.command("alexnet.cli.caffe:test", help="Score a net on its own data layers.")

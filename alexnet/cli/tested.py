@@ -4,7 +4,7 @@ A pass is a net over all pictures at one scale. A single pass is counted as it g
 probabilities of all passes are kept, the same in every process, and all else is made from them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,9 +95,6 @@ def check_extras(extras: Extras, data: Path, models: Sequence["Model"]) -> list[
 
     Raises: ValueError or DataError, whose message says what is wrong.
     """
-    from alexnet.data.ilsvrc import read_classes
-    from alexnet.evaluation.submission import submission_ids
-
     if extras.mistakes < 0:
         raise ValueError(f"mistakes is {extras.mistakes}; give the number to name, 0 or more")
     if extras.fit_weights and len(models) < 2:
@@ -109,8 +106,17 @@ def check_extras(extras: Extras, data: Path, models: Sequence["Model"]) -> list[
                 f"run {number} has other classes than run 1, {lacking[0]!r} among them; "
                 f"average runs that were trained on the same classes"
             )
-    if extras.submission is None:
-        return []
+    return [] if extras.submission is None else ilsvrc_ids(data, models[0].classes)
+
+
+def ilsvrc_ids(data: Path, classes: Sequence[str]) -> list[int]:
+    """Return the ILSVRC IDs of a net's classes, from the classes.json of the pictures.
+
+    Raises: ValueError if there is none, or it lacks a class.
+    """
+    from alexnet.data.ilsvrc import read_classes
+    from alexnet.evaluation.submission import submission_ids
+
     found = [each / "classes.json" for each in (data, data.parent)]
     file = next((each for each in found if each.is_file()), None)
     if file is None:
@@ -119,7 +125,18 @@ def check_extras(extras: Extras, data: Path, models: Sequence["Model"]) -> list[
             f"data set with alexnet data imagenet"
         )
     known = {synset.wnid: synset.ilsvrc_id for synset in read_classes(file)}
-    return submission_ids(models[0].classes, known, str(file))
+    return submission_ids(classes, known, str(file))
+
+
+def check_complete(bad: Mapping[str, str]) -> None:
+    """Raise DataError if a picture was not read: its line of a submission would be missing."""
+    from alexnet.data.folder import DataError
+
+    if bad:
+        raise DataError(
+            f"{next(iter(bad))} was not read, and a submission needs a line for every picture; "
+            f"repair the picture"
+        )
 
 
 def make_passes(
@@ -270,22 +287,19 @@ def _examine(
     return found
 
 
-def write_submission(answers: "Answers", extras: Extras, ids: Sequence[int], bad: Any) -> None:
+def write_submission(
+    answers: "Answers", extras: Extras, ids: Sequence[int], bad: Mapping[str, str]
+) -> None:
     """Write the file that was asked for.
 
-    Raises: DataError if a picture was not read: its line would be missing.
+    Raises: DataError if a picture was not read.
     """
-    from alexnet.data.folder import DataError
     from alexnet.evaluation.ensemble import alike, mix, mix_fitted
     from alexnet.evaluation.submission import write_labels
     from alexnet.store import write_atomically
 
     assert extras.submission is not None
-    if bad:
-        raise DataError(
-            f"{next(iter(bad))} was not read, and a submission needs a line for every picture; "
-            f"repair the picture"
-        )
+    check_complete(bad)
     if extras.fit_weights:
         p = mix_fitted(answers.probabilities, answers.labels)
     else:

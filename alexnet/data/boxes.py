@@ -22,7 +22,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -52,6 +52,8 @@ class Annotation:
     """The boxes as they stand there."""
     oddities: tuple[str, ...] = ()
     """What is unusual about the file, a few words each."""
+    names: tuple[str, ...] = field(default=(), compare=False)
+    """What each box is said to be of."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,14 @@ def parse_annotation(data: bytes, entry_path: str, place: str) -> Annotation:
     if re.fullmatch("n[0-9]{8}", inside) and re.match("n[0-9]{8}_", name) and inside != wnid:
         odd.append("it lies in another class's folder")
     width, height = (_number(root, f"size/{side}", 0.0, place) for side in ("width", "height"))
-    boxes = []
+    boxes, names = [], []
     for thing in root.iter("object"):
-        if not re.fullmatch("n[0-9]{8}", thing.findtext("name", "").strip()):
+        names.append(thing.findtext("name", "").strip())
+        if not re.fullmatch("n[0-9]{8}", names[-1]):
             odd.append("an object's name is no WNID")
         x0, y0, x1, y1 = (_number(thing, f"bndbox/{edge}", None, place) for edge in _EDGES)
         boxes.append((x0, y0, x1, y1))
-    return Annotation(name, width, height, tuple(boxes), tuple(odd))
+    return Annotation(name, width, height, tuple(boxes), tuple(odd), tuple(names))
 
 
 def fit_boxes(annotation: Annotation, stored: Stored) -> tuple[PictureBoxes, list[str]]:
