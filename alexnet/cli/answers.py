@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from alexnet.cli.options import Format, Json, Machine, Views
 from alexnet.cli.tables import note, print_json, print_table
-from alexnet.cli.tested import Extras, print_found
+from alexnet.cli.tested import Extras, TestViews, print_found
 from alexnet.cli.together import together
 from alexnet.nearest import nearest
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from alexnet.training.recipe import Recipe
 
 Part = Literal["auto", "validation", "all"]
-TestViews = Annotated[
-    Literal[1, 10, "dense"],
-    Parameter(
-        help="Windows of each picture: the centre; corners, centre and mirror images; or the whole "
-        "picture, by fully connected layers as convolutions, and its mirror image."
-    ),
-]
 MOST_CELLS = 20
 PREDICT_OPTIONS = (
     *("--run", "--top", "--views", "--json", "--csv"),
@@ -41,7 +34,6 @@ PREDICT_OPTIONS = (
 def evaluate(
     run: Path,
     *data: Path,
-    views: TestViews = 1,
     part: Part = "auto",
     extras: Extras = Extras(),  # noqa: B008
     as_json: Json = False,
@@ -70,16 +62,14 @@ def evaluate(
     if not data:
         raise ValueError(f"no pictures given; alexnet eval {run} DATA tests the run on a folder")
     runs, place = (run, *data[:-1]), data[-1]
-    scales = read_scales(extras.scales)
+    views, scales = extras.views, read_scales(extras.scales)
     keep_pages()
     with together(machine.device) as (team, _):
         models = [_open(each, team.mesh.device, machine.convolution) for each in runs]
         ids = check_extras(extras, place, models)
         listing, used = _choose_pictures(run, place, part, models[0].classes)
         passes = make_passes(models, views, scales=scales, machine=machine)
-        found, answers = answer_all(
-            passes, listing, views=views, team=team, extras=extras, machine=machine
-        )
+        found, answers = answer_all(passes, listing, team=team, extras=extras, machine=machine)
         if extras.submission and answers and team.leads:
             write_submission(answers, extras, ids, found.bad)
     for path, reason in found.bad.items():

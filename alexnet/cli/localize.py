@@ -35,6 +35,18 @@ class Choices:
     """Of weights, windows and order."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Judging:
+    """How boxes are judged, and what is written."""
+
+    views: Views = 1
+    submission: Path | None = None
+    """File to write as ILSVRC took it: five times a class and a box in a line; needs classes.json
+    with the pictures."""
+    as_json: Json = False
+
+
 def train(
     run: Path,
     data: Path,
@@ -94,9 +106,7 @@ def evaluate(
     data: Path,
     *,
     boxes: Path | None = None,
-    views: Views = 1,
-    submission: Path | None = None,
-    as_json: Json = False,
+    judging: Judging = Judging(),
     device: Device = "auto",
 ) -> int:
     """Count errors by the rule of ILSVRC's task 2: the right class and half of the right box.
@@ -109,9 +119,6 @@ def evaluate(
         Pictures with boxes, as for training; the part to validate with is used.
     boxes
         Folder of the trained boxes; RUN/boxes if not given.
-    submission
-        File to write as ILSVRC took it: five times a class and a box in a line; needs classes.json
-        with the pictures.
     device
         Where the net runs.
     """
@@ -123,6 +130,7 @@ def evaluate(
     from alexnet.store import write_atomically
     from alexnet.training.boxes import localizer, open_head
 
+    views, submission = judging.views, judging.submission
     model = open_model(run, device=choose_device(device))
     ids = ilsvrc_ids(data, model.classes) if submission else []
     head = open_head(boxes or run / HEAD, model)
@@ -133,7 +141,7 @@ def evaluate(
     if submission:
         check_complete(found.bad)
         write_atomically(submission, write_boxes(found.guesses, found.paths, ids))
-    if as_json:
+    if judging.as_json:
         about = {"run": str(run), "data": str(data), "views": views}
         print_json(about | found.counts.to_json() | {"skipped": found.bad})
     else:

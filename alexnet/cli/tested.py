@@ -7,7 +7,7 @@ probabilities of all passes are kept, the same in every process, and all else is
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -28,13 +28,21 @@ if TYPE_CHECKING:
     from alexnet.parallel.team import Team
 
 BATCH = 64
+TestViews = Annotated[
+    Literal[1, 10, "dense"],
+    Parameter(
+        help="Windows of each picture: the centre; corners, centre and mirror images; or the whole "
+        "picture, by fully connected layers as convolutions, and its mirror image."
+    ),
+]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Extras:
-    """What else is tested or written."""
+    """What is tested, and what else is said or written."""
 
+    views: TestViews = 1
     scales: str = ""
     """Sizes of the picture's shorter side to average over, pixels, as 256,288,320; the net's own if
     not given."""
@@ -191,7 +199,6 @@ def answer_all(
     passes: Sequence[Pass],
     listing: "Pictures",
     *,
-    views: "Views",
     team: "Team",
     extras: Extras,
     machine: Machine,
@@ -203,13 +210,13 @@ def answer_all(
 
     dtype = choose_dtype(machine.precision, team.mesh.device)
     if len(passes) > 1 or extras.keeps_answers:
-        answers, bad = _collect(passes, listing, views=views, team=team, dtype=dtype)
+        answers, bad = _collect(passes, listing, views=extras.views, team=team, dtype=dtype)
         return _examine(answers, listing.classes, extras, bad), answers
     only = passes[0]
     loader = _loader(listing, only.preprocessing.picture_size, team)
     counts = Counts(listing.classes)
     batches = loader.epoch(0, seed=None)
-    evaluate(only.net, batches, only.preprocessing, counts, views=views, dtype=dtype)
+    evaluate(only.net, batches, only.preprocessing, counts, views=extras.views, dtype=dtype)
     team.merge_bad(loader)
     return Found(team.add_counts(counts), loader.bad), None
 

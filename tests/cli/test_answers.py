@@ -318,7 +318,8 @@ def test_wrong_words_exit_2(photos: Path, trained: Path, capsys: Capture) -> Non
     message = "unknown option --jsno (did you mean '--json'?); a file of that name is ./--jsno"
     refused(capsys, [*words, photos, "--jsno"], code=2, message=message)
     words = ["eval", trained, photos]
-    refused(capsys, [*words, "--views", 3], code=2, message='"3" for --views. Choose from: 1, 10, dense')
+    message = '"3" for --views. Choose from: 1, 10, "dense"'
+    refused(capsys, [*words, "--views", 3], code=2, message=message)
     refused(capsys, [*words, "--part", "some"], code=2, message='Invalid value "some" for --part')
 
 

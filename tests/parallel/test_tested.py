@@ -28,9 +28,7 @@ def answers(runs: list[Path], data: Path) -> dict[str, Any]:
         models = [open_model(each) for each in runs]
         passes = make_passes(models, 1, scales=(72, 80), machine=machine)
         pictures = list_folder(data)
-        found, _ = answer_all(
-            passes, pictures, views=1, team=Team(mesh), extras=extras, machine=machine
-        )
+        found, _ = answer_all(passes, pictures, team=Team(mesh), extras=extras, machine=machine)
         return found.to_json()
 
 
