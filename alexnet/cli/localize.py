@@ -97,7 +97,8 @@ def train(
     record = {"data": str(data), "losses": losses, "validation": counts.to_json()}
     save_head(head, target, model=model, recipe=recipe, record=record)
     _print_counts(counts)
-    print(f"\nwritten to {target}\nnext: alexnet localize eval {run} {data} --views 10")
+    place = f" --boxes {out}" if out else ""
+    print(f"\nwritten to {target}\nnext: alexnet localize eval {run} {data}{place} --views 10")
     return 0
 
 
