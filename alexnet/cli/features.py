@@ -130,7 +130,8 @@ def features(
         files = feature_files.write_features(target.out, table)
     _name_skipped(loader.bad)
     mean = ", means of 10 views" if views == 10 else ""
-    print(f"{len(table.paths):,} pictures{mean} -> {', '.join(map(str, files))}")
+    noun = "picture" if len(table.paths) == 1 else "pictures"
+    print(f"{len(table.paths):,} {noun}{mean} -> {', '.join(map(str, files))}")
     return 0
 
 
@@ -215,6 +216,7 @@ def _search_pictures(opened: _Opened, image: Path, pictures: "Pictures", search:
 
 def _search_file(opened: _Opened, image: Path, search: Search) -> _Found:
     """Compare with features that were made before."""
+    from alexnet.data.folder import DataError
     from alexnet.inspection.feature_files import read_features
     from alexnet.inspection.layer_names import last_hidden, resolve
     from alexnet.inspection.similar import pieces
@@ -223,7 +225,7 @@ def _search_file(opened: _Opened, image: Path, search: Search) -> _Found:
     assert search.features is not None
     table = read_features(search.features)
     if table.about["digest"] != opened.digest:
-        raise ValueError(
+        raise DataError(
             f"{search.features} has features of another model ({table.about['run']}); "
             f"make it again with this one"
         )
@@ -360,10 +362,8 @@ def _pictures(data: tuple[str, ...]) -> "Pictures":
     from alexnet.data.door import open_all
     from alexnet.data.folder import SUFFIXES
     from alexnet.inspection.features import LoosePictures
-    from alexnet.predict import STANDARD_INPUT, list_pictures
+    from alexnet.predict import list_pictures
 
-    if STANDARD_INPUT in data:
-        raise ValueError("features are taken of files; save what comes on standard input first")
     path = Path(data[0])
     if len(data) == 1 and path.suffix.lower() not in SUFFIXES and not _is_flat(path):
         return open_all(path)

@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from alexnet.data.folder import DataError
 from alexnet.inspection.features import Table
-from alexnet.nearest import nearest, nearest_beside
+from alexnet.nearest import nearest_beside
 
 CHUNK_BYTES = 2**24
 MOST_MATLAB_BYTES = 2**31
@@ -55,8 +56,8 @@ def check_target(path: Path, names: Sequence[str], *, dtype: str, bytes_each: in
     """
     if path.suffix.lower() not in FORMATS:
         raise ValueError(
-            f"{path}: the suffix {path.suffix!r} is none of {', '.join(FORMATS)}"
-            f"{nearest(path.suffix, FORMATS)}; the suffix says what is written"
+            f"{path}: the suffix {path.suffix!r} is none of {', '.join(FORMATS)}; "
+            f"the suffix says what is written"
         )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give a file name with a suffix")
@@ -199,7 +200,8 @@ FORMATS: dict[str, Callable[[Path, Table], list[Path]]] = {
 def read_features(path: Path) -> Table:
     """Open a .safetensors file that `write_features` made; its matrices stay on the disk.
 
-    Raises: ValueError for another suffix or another file of safetensors; OSError if there is none.
+    Raises: ValueError for another suffix; DataError for a file that is none of features; OSError if
+            there is none.
     """
     if path.suffix.lower() != ".safetensors":
         raise ValueError(
@@ -215,7 +217,7 @@ def read_features(path: Path) -> Table:
         paths, classes = json.loads(metadata["pictures"]), json.loads(metadata["classes"])
         layers = {name: _map(path, name) for name in about["layers"]}
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(
+        raise DataError(
             f"{path} is no file of features ({type(error).__name__}: {error}); make one with "
             f"alexnet features --out FILE.safetensors"
         ) from error

@@ -8,6 +8,7 @@ Source:  Krizhevsky 2012, section 6.1, compares pictures by the outputs of the l
          Ten views are section 4.1's; the paper takes the mean of the softmax, we of any layer.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,8 @@ def collect(
 
     Memory holds one chunk. `kept` is the type of the numbers on disk.
 
-    Raises: OSError if the disk refuses; whatever `chunks` raises.
+    Raises: ValueError if a number is beyond float16; OSError if the disk refuses; whatever
+            `chunks` raises.
     """
     widths: dict[str, int] = {}
     indices: list[int] = []
@@ -177,7 +179,7 @@ def collect(
                 if name not in files:
                     files[name] = (folder / f"{number}.rows").open("wb")
                 widths[name] = values.shape[1]
-                files[name].write(values.numpy().astype(kept).tobytes())
+                files[name].write(_as_type(values, name, kept))
     finally:
         for file in files.values():
             file.close()
@@ -188,6 +190,15 @@ def collect(
     paths = tuple(pictures.paths[index] for index in indices)
     labels = tuple(pictures.labels[index] for index in indices)
     return Table(layers, paths, labels, pictures.classes, about)
+
+
+def _as_type(values: Tensor, name: str, kept: type[np.floating[Any]]) -> bytes:
+    largest, limit = float(values.abs().max()), float(np.finfo(kept).max)
+    if limit < largest < math.inf:
+        raise ValueError(
+            f"{name} reaches {largest:.6g}, more than float16 holds; leave out --dtype float16"
+        )
+    return values.numpy().astype(kept).tobytes()
 
 
 def describe(
