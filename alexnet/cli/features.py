@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,11 +12,13 @@ from alexnet.cli.options import Json, Machine, Views
 from alexnet.cli.tables import note, print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
     from torch import Tensor
 
     from alexnet.data.pictures import Pictures
-    from alexnet.inspection.features import Table
+    from alexnet.inspection.features import Rows, Table
     from alexnet.inspection.layer_names import Spot
     from alexnet.inspection.similar import Nearest, Neighbour
     from alexnet.model import Model
@@ -93,10 +96,8 @@ def features(
         Names of layers with commas, of the paper, Caffe's or torchvision's; the last hidden layer
         if not given. With ten views, rows are means of ten.
     """
-    import numpy as np
-
     from alexnet.inspection import feature_files
-    from alexnet.inspection.features import collect, describe, open_loader, rows_of, shapes_of
+    from alexnet.inspection.features import describe, open_loader, rows_of, shapes_of
     from alexnet.inspection.layer_names import last_hidden, resolve
 
     if not data:
@@ -108,7 +109,7 @@ def features(
     spots = [resolve(model.net, name) for name in dict.fromkeys(names)]
     pictures = _pictures(data)
     shapes = shapes_of(model, spots)
-    largest = max(int(np.prod(shape)) for shape in shapes.values())
+    largest = max(map(prod, shapes.values()))
     feature_files.check_target(
         target.out,
         [spot.asked for spot in spots],
@@ -116,23 +117,34 @@ def features(
         bytes_each=4 * largest * len(pictures),
     )
     feature_files.check_names_fit(target.out, pictures.paths)
-    origin: dict[str, Any] = {"net": model.name, "run": str(run), "digest": opened.digest}
-    origin |= {"views": views, "data": list(data)}
-    about = describe(spots, shapes, origin=origin)
     for spot in spots:
         sides = " x ".join(map(str, shapes[spot.asked]))
         print(f"{spot}: {sides} numbers of each picture")
+    origin: dict[str, Any] = {"net": model.name, "run": str(run), "digest": opened.digest}
+    origin |= {"views": views, "data": list(data)}
+    about = describe(spots, shapes, origin=origin)
     loader = open_loader(model, pictures)
-    with tempfile.TemporaryDirectory(prefix=".features-", dir=target.out.parent) as folder:
-        chunks = rows_of(model, loader, spots, views=views, dtype=opened.dtype)
-        kept = np.float16 if target.dtype == "float16" else np.float32
-        table = collect(chunks, pictures, Path(folder), kept=kept, about=about)
-        files = feature_files.write_features(target.out, table)
+    chunks = rows_of(model, loader, spots, views=views, dtype=opened.dtype)
+    count, files = _write(chunks, pictures, target, about)
     _name_skipped(loader.bad)
-    mean = ", means of 10 views" if views == 10 else ""
-    noun = "picture" if len(table.paths) == 1 else "pictures"
-    print(f"{len(table.paths):,} {noun}{mean} -> {', '.join(map(str, files))}")
+    noun = ("picture" if count == 1 else "pictures") + ", means of 10 views" * (views == 10)
+    print(f"{count:,} {noun} -> {', '.join(map(str, files))}")
     return 0
+
+
+def _write(
+    chunks: "Iterator[Rows]", pictures: "Pictures", target: Target, about: dict[str, Any]
+) -> tuple[int, list[Path]]:
+    """Write features as they come, and return the number of pictures and the files."""
+    import numpy as np
+
+    from alexnet.inspection.feature_files import write_features
+    from alexnet.inspection.features import collect
+
+    kept = np.float16 if target.dtype == "float16" else np.float32
+    with tempfile.TemporaryDirectory(prefix=".features-", dir=target.out.parent) as folder:
+        table = collect(chunks, pictures, Path(folder), kept=kept, about=about)
+        return len(table.paths), write_features(target.out, table)
 
 
 def similar(
