@@ -10,6 +10,7 @@ from alexnet.cli.tables import note
 
 if TYPE_CHECKING:
     from alexnet.data.pictures import Pictures
+    from alexnet.inspection.figure_set import Subject
 
 
 @Parameter(name="*")
@@ -52,7 +53,7 @@ def figures(
         raise ValueError(f"pictures is {looked.pictures}; it must be at least 1")
     from alexnet.device import choose_device
     from alexnet.inspection.figure_set import FIGURES, Subject, choose_figures
-    from alexnet.inspection.panels import check_matplotlib, save_figure
+    from alexnet.inspection.panels import check_matplotlib
     from alexnet.inspection.watch import find_layer
     from alexnet.model import open_model
     from alexnet.store import make_folder
@@ -82,16 +83,24 @@ def figures(
     if left_out:
         note(f"no pictures given: left out {', '.join(left_out)}")
     for name in names:
-        try:
-            drawn = FIGURES[name].draw(subject)
-        except ValueError as error:
-            if only:
-                raise
-            note(f"left out {name}: {error}")  # the net or the run is not of that kind
-            continue
-        files = save_figure(drawn, folder, name)
-        print(f"{files[0]} and {files[1].suffix}: {FIGURES[name].about}")
+        _draw(name, subject, folder, must=bool(only))
     return 0
+
+
+def _draw(name: str, subject: "Subject", folder: Path, *, must: bool) -> None:
+    """Write a figure; one that must not be is left out where the net or the run has none."""
+    from alexnet.inspection.figure_set import FIGURES
+    from alexnet.inspection.panels import save_figure
+
+    try:
+        drawn = FIGURES[name].draw(subject)
+    except ValueError as error:
+        if must:
+            raise
+        note(f"left out {name}: {error}")
+        return
+    files = save_figure(drawn, folder, name)
+    print(f"{files[0]} and {files[1].suffix}: {FIGURES[name].about}")
 
 
 def _open_pictures(

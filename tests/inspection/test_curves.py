@@ -1,5 +1,6 @@
 """Curves and confusion show the numbers that they are given."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,11 +16,15 @@ def test_curves_show_the_journal() -> None:
         {"kind": "validation", "step": 10, "loss": 1.5, "top1_error": 0.5, "top5_error": 0.25},
     ]
     figure = draw_curves(journal, "a run")
-    lines = {line.get_label(): line.get_ydata() for axes in figure.axes for line in axes.lines}
-    assert list(lines["training"]) == [2.0, 1.0]
-    assert list(lines["validation"]) == [1.5]
-    assert list(lines["top-1 error"]) == [50]
-    assert list(lines["top-5 error"]) == [25]
+    lines = {
+        line.get_label(): np.asarray(line.get_ydata()).tolist()
+        for axes in figure.axes
+        for line in axes.lines
+    }
+    assert lines["training"] == [2.0, 1.0]
+    assert lines["validation"] == [1.5]
+    assert lines["top-1 error"] == [50]
+    assert lines["top-5 error"] == [25]
 
 
 def test_a_journal_without_training_is_refused() -> None:

@@ -49,7 +49,7 @@ def test_a_stack_unpools_by_switches_and_rectifies_on_the_way_back() -> None:
     only = torch.zeros_like(y)
     only[0, 1].view(-1)[y[0, 1].argmax()] = y[0, 1].max()
     back = F.conv_transpose2d(only, net.conv2.weight, groups=2)
-    back = F.max_unpool2d(back, switches, 2, output_size=maps.shape[2:]).relu()
+    back = F.max_unpool2d(back, switches, [2, 2], output_size=[5, 5]).relu()
     wanted = F.conv_transpose2d(back, net.conv1.weight, stride=2)
     found = project(net, x, layer="conv2", unit=1)
     torch.testing.assert_close(found.picture, wanted[0])

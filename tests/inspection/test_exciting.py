@@ -18,9 +18,11 @@ def lenet() -> Chain:
 def test_the_strongest_pictures_are_those_of_a_plain_search() -> None:
     net, x = lenet(), torch.randn(7, 1, 20, 20, generator=torch.Generator().manual_seed(1))
     values, order = strongest(net, x.split(3), layer="conv1", units=(4, 0), count=3)
-    maps = F.conv2d(x, net.conv1.weight, net.conv1.bias)
+    conv1 = net.get_submodule("conv1")
+    maps = F.conv2d(x, conv1.get_parameter("weight"), conv1.get_parameter("bias"))
     for row, unit in enumerate((4, 0)):
-        ranked = sorted(((float(m[unit].max()), i) for i, m in enumerate(maps)), reverse=True)[:3]
+        found = ((float(m[unit].max()), i) for i, m in enumerate(maps.detach()))
+        ranked = sorted(found, reverse=True)[:3]
         assert order[row].tolist() == [i for _, i in ranked]
         assert values[row].tolist() == pytest.approx([v for v, _ in ranked], rel=1e-5)
 

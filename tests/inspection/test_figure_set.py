@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.data.augment import Preprocessing
+from alexnet.data.augment import Colours, Preprocessing
 from alexnet.data.folder import list_folder
 from alexnet.data.statistics import Statistics
 from alexnet.inspection.exciting import Climb, maximise
@@ -26,8 +26,8 @@ def subject_of(
     side = size + 3
     mean = torch.full((3,), 128.0)
     statistics = Statistics(torch.full((side, side, 3), 128.0), mean, torch.ones(3), torch.eye(3))
-    colours = "rgb" if known.channels == 3 else "grey"
-    preprocessing = Preprocessing(statistics, side, size, "mean-value", 64.0, colours)  # type: ignore[arg-type]
+    colours: Colours = "rgb" if known.channels == 3 else "grey"
+    preprocessing = Preprocessing(statistics, side, size, "mean-value", 64.0, colours)
     tested = list_folder(folder, classes=classes) if folder else None
     return Subject("a net", Path(), Model("tiny", net, classes, preprocessing), tested, most=9)
 
