@@ -31,7 +31,7 @@ def seeded() -> tuple[Stack, torch.Tensor]:
 def test_one_convolution_goes_back_by_its_transpose() -> None:
     net, x = seeded()
     found = project(net, x, layer="conv1", unit=2)
-    y = net.conv1(x)
+    y = net.conv1(x).detach()
     largest = y[0, 2].max()
     only = torch.where(y == largest, y, torch.zeros(()))
     wanted = F.conv_transpose2d(only, net.conv1.weight, stride=2)
