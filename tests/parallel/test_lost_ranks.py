@@ -55,15 +55,22 @@ def check_case(words: list[str], case: Case) -> None:
     goes_on = any(Path("lost", "checkpoints").glob("step-*/manifest.json"))
     again = ["train", "--resume", "lost"] if goes_on else [*words, "again"]
     assert launch(size, [*again, *layout.split()]) == [0] * size
-    compare(Path("lost" if goes_on else "again"), Path("whole"))
+    copies = size // 2 if "columns" in layout else size
+    compare(Path("lost" if goes_on else "again"), Path("whole"), exact=copies <= 2)
 
 
-def compare(found: Path, wanted: Path) -> None:
-    """Compare two runs: every bit of weights and velocities, every line of the journal."""
+def compare(found: Path, wanted: Path, *, exact: bool) -> None:
+    """Compare two runs: weights and velocities to the last bit, every line of the journal.
+
+    More than two copies add their gradients up in an order that depends on how they are bundled,
+    which DistributedDataParallel settles anew in the first update: there rounding differs.
+    """
     states = [store.read(max((run / "checkpoints").glob("step-*"))) for run in (found, wanted)]
     for group, tensors in states[1][1].items():
         for name, tensor in tensors.items():
-            assert torch.equal(states[0][1][group][name], tensor), name
+            tolerance = 0.0 if exact else 1e-5
+            again = states[0][1][group][name]
+            torch.testing.assert_close(again, tensor, rtol=tolerance, atol=tolerance)
     steps = [
         [(line["kind"], line["step"]) for line in read_journal(run / "journal.jsonl")]
         for run in (found, wanted)
