@@ -31,7 +31,8 @@ bench: .venv/ready  ## print the rows of docs/RESULTS.md again
 	    "training_step --net torchvision" "training_step --precision fp32" \
 	    inference "inference --batch 1" "inference --batch 1 --precision int8" growth \
 	    "caffe_digits runs/caffe-digits" convolution_algorithms \
-	    "convolution_training steps" "convolution_training curves"; do \
+	    "convolution_training steps" "convolution_training curves" \
+	    "plan_check --batch 16 --repeats 3" faults shard_damage; do \
 	  echo; .venv/bin/python -m benchmarks.$$name; \
 	done
 
