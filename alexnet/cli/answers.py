@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from alexnet.cli.options import Format, Json, Machine, Views
+from alexnet.cli.options import Format, Json, Machine, Views, open_by
 from alexnet.cli.tables import note, print_json, print_table
 from alexnet.cli.tested import Extras, TestViews, print_found
 from alexnet.cli.together import together
 from alexnet.nearest import nearest
 
 if TYPE_CHECKING:
-    import torch
-
     from alexnet.data.pictures import Pictures
     from alexnet.evaluation.metrics import Counts
-    from alexnet.model import Model
     from alexnet.predict import Prediction
     from alexnet.training.recipe import Recipe
 
@@ -65,7 +62,7 @@ def evaluate(
     views, scales = extras.views, read_scales(extras.scales)
     keep_pages()
     with together(machine.device) as (team, _):
-        models = [_open(each, team.mesh.device, machine.convolution) for each in runs]
+        models = [open_by(each, team.mesh.device, machine.convolution) for each in runs]
         ids = check_extras(extras, place, models)
         listing, used = _choose_pictures(run, place, part, models[0].classes)
         passes = make_passes(models, views, scales=scales, machine=machine)
@@ -127,7 +124,7 @@ def predict(
 
     sources = list_pictures(files)
     device = choose_device(machine.device)
-    model = _open(run, device, machine.convolution)
+    model = open_by(run, device, machine.convolution)
     dtype = choose_dtype(machine.precision, device)
     weights = machine.weights
     answers = list(answer(model, sources, top=top, views=views, dtype=dtype, weights=weights))
@@ -136,18 +133,6 @@ def predict(
     for each in refused:
         note(f"alexnet: {each.source}: {each.error}")
     return 3 if refused else 0
-
-
-def _open(run: Path, device: "torch.device", convolution: str) -> "Model":
-    """Open a model whose convolutions are computed by an algorithm."""
-    from alexnet.convolution.swap import check_algorithm, swap
-    from alexnet.model import open_model
-
-    check_algorithm(convolution, device)
-    model = open_model(run, device=device)
-    if convolution != "native":
-        swap(model.net, convolution)
-    return model
 
 
 def _print_answers(answers: list["Prediction"], output: Format) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
-from alexnet.cli.options import Json, Machine, Views
+from alexnet.cli.options import Json, Machine, Views, open_by
 from alexnet.cli.tables import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -353,18 +353,14 @@ def _print_found(
 
 
 def _open(run: Path, machine: Machine) -> _Opened:
-    from alexnet.convolution.swap import check_algorithm, swap
     from alexnet.device import choose_device, choose_dtype
-    from alexnet.model import model_folder, open_model
+    from alexnet.model import model_folder
     from alexnet.store import read_manifest
 
     if machine.weights != "same":
         raise ValueError(f"--weights {machine.weights} is for answers; features take the net's own")
     device = choose_device(machine.device)
-    check_algorithm(machine.convolution, device)
-    model = open_model(run, device=device)
-    if machine.convolution != "native":
-        swap(model.net, machine.convolution)
+    model = open_by(run, device, machine.convolution)
     digest = read_manifest(model_folder(run))["digest"]
     return _Opened(model, device, choose_dtype(machine.precision, device), digest)
 

@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    import torch
+
+    from alexnet.model import Model
 
 RUNS = Path("runs")
 
@@ -56,3 +61,15 @@ def new_folder(name: str) -> Path:
     last = newest_folder(name)
     number = int(last.name.rpartition("-")[2]) + 1 if last else 1
     return RUNS / f"{name}-{number}"
+
+
+def open_by(run: Path, device: "torch.device", convolution: str) -> "Model":
+    """Open a model whose convolutions are computed by an algorithm."""
+    from alexnet.convolution.swap import check_algorithm, swap
+    from alexnet.model import open_model
+
+    check_algorithm(convolution, device)
+    model = open_model(run, device=device)
+    if convolution != "native":
+        swap(model.net, convolution)
+    return model

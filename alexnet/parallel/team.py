@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from alexnet.data.loader import Batch, Loader, Share
 from alexnet.evaluation.metrics import Counts
 from alexnet.nets.chain import Chain
+from alexnet.parallel import collectives
 from alexnet.parallel.collectives import Circle
 from alexnet.parallel.columns import Columns, whole_tensor
 from alexnet.parallel.dropout import Rows
@@ -126,10 +127,7 @@ class Team:
 
     def total_over_parts(self, x: Tensor) -> Tensor:
         """Return the sum of x over those that hold parts of one net."""
-        if self._exact.size > 1:
-            x = x.clone()
-            dist.all_reduce(x, group=self._exact.group)
-        return x
+        return collectives.total(x, self._exact)
 
     def clip(self, net: nn.Module, largest: float) -> None:
         """Scale the whole net's gradient to a Euclidean norm of at most `largest`."""
@@ -262,6 +260,4 @@ class Team:
 
     def _gather(self, x: Tensor) -> Tensor:
         """Return everybody's x (CPU), one below the other."""
-        parts = [torch.empty_like(x) for _ in range(self.size)]
-        dist.all_gather(parts, x)
-        return torch.stack(parts)
+        return torch.stack(collectives.start_gather(x, Circle.of(dist.group.WORLD)).wait())
