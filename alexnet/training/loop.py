@@ -21,7 +21,7 @@ from alexnet.training.checkpoint import save_checkpoint
 from alexnet.training.guards import LossGuard
 from alexnet.training.interrupt import Interrupted, stop_requests
 from alexnet.training.look import look
-from alexnet.training.memory import is_out_of_memory, refuse
+from alexnet.training.memory import refuse
 from alexnet.training.progress import Display, Meter
 from alexnet.training.runaway import Losses, check_now, check_weights
 from alexnet.training.schedule import learning_rate
@@ -130,13 +130,10 @@ def update(run: Run, batch: Batch, rate: float) -> float | Tensor:
         )
         loss = run.gradients(x, labels, batch.whole, rate)
     except (RuntimeError, MemoryError) as error:
-        if run.team.size > 1 or not is_out_of_memory(error):
-            raise
-        refusal = refuse(error, recipe, worker=run.worker, x=x, labels=labels)
-        raise refusal from None
-    if run.team.size == 1 and run.device.type == "cpu":
-        paths = [run.train.listing.paths[index] for index in batch.indices.tolist()]
-        check_now(run.worker, x, loss=loss, step=step + 1, paths=paths)
+        refuse(error, recipe, worker=run.worker, x=x, labels=labels, team=run.team)
+        raise
+    paths = [run.train.listing.paths[index] for index in batch.indices.tolist()]
+    check_now(run.team, run.worker, x=x, loss=loss, step=step + 1, paths=paths)
     if recipe.clip_norm:
         run.team.clip(run.worker, recipe.clip_norm)
     run.optimizer.step(rate)

@@ -20,6 +20,7 @@ from torch import Tensor
 from alexnet.device import choose_device, choose_dtype
 from alexnet.model import architecture
 from alexnet.nets.chain import Chain
+from alexnet.parallel.team import Team
 from alexnet.training.recipe import Recipe
 from alexnet.training.sgd import MomentumSGD
 from alexnet.training.step import at_work, gradients
@@ -49,13 +50,25 @@ def asked_bytes(error: BaseException) -> int | None:
 
 
 def refuse(
-    error: BaseException, recipe: Recipe, *, worker: Chain, x: Tensor | None, labels: Tensor
-) -> OutOfMemory:
-    """Return what to raise when a batch did not fit, naming parts that do: they are tried here.
+    error: BaseException,
+    recipe: Recipe,
+    *,
+    worker: Chain,
+    x: Tensor | None,
+    labels: Tensor,
+    team: Team,
+) -> None:
+    """Say what would fit when an update failed for want of memory: it is tried here.
+
+    Any other error is left to the caller, and so is one of several processes: the others would
+    wait for a part in the trial.
 
     Shapes:  x (N, C, H, W), labels (N,): the batch as the net takes it; x is None if not even the
              pictures fit.
+    Raises:  OutOfMemory naming parts that fit.
     """
+    if team.size > 1 or not is_out_of_memory(error):
+        return
     asked = asked_bytes(error)
     more = f" and asked for {asked / 1e6:,.0f} MB more" if asked else ""
     error.__traceback__ = None  # its frames hold the tensors of the step
@@ -70,11 +83,11 @@ def refuse(
         )
     else:
         way = "not even one picture at a time fits; "
-    return OutOfMemory(
+    raise OutOfMemory(
         f"out of memory: an update of a batch of {recipe.batch} in {recipe.accumulate} part"
         f"{'s' if recipe.accumulate > 1 else ''} does not fit{more}; {way}"
         "--batch auto looks before it trains; --cache-gib 0 keeps no pictures in memory"
-    )
+    ) from None
 
 
 def _more(recipe: Recipe) -> Iterator[int]:

@@ -67,11 +67,15 @@ def _describe(names: list[str], count: int) -> str:
     return f"{count} pictures: {shown}{f' and {rest} more' if rest else ''}"
 
 
-def check_now(net: Chain, x: Tensor, *, loss: Tensor, step: int, paths: list[str]) -> None:
-    """Look at the loss of one process alone, before its update is made.
+def check_now(
+    team: Team, net: Chain, *, x: Tensor, loss: Tensor, step: int, paths: list[str]
+) -> None:
+    """Look at a loss before its update is made: that of one process alone, on a CPU.
 
     Raises: RunawayStop naming the pictures, and where in the net the first number was lost.
     """
+    if team.size > 1 or x.device.type != "cpu":
+        return
     number = float(loss)
     if not math.isfinite(number):
         pictures = _describe(paths, len(paths))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from alexnet.parallel.mesh import Mesh, World
+from alexnet.parallel.team import Team
 from alexnet.training import memory, setup
 from alexnet.training.memory import (
     OutOfMemory,
@@ -138,14 +140,13 @@ def test_a_run_keeps_the_parts_that_fit(
     assert load(tmp_path / "run" / "recipe.toml").accumulate == 4
 
 
-def test_pictures_that_do_not_fit_by_themselves_ask_for_a_smaller_batch() -> None:
-    net: Any = torch.nn.Identity()
-    labels = torch.zeros(2, dtype=torch.int64)
-    refusal = memory.refuse(CPU, LENET, worker=net, x=None, labels=labels)
-    assert str(refusal).startswith(
-        "out of memory: an update of a batch of 1024 in 1 part does not fit and asked for 308 MB "
-        "more; the pictures alone are too many; try --batch 512; --batch auto looks before"
-    )
+def refusal_of(error: RuntimeError, recipe: Recipe, x: torch.Tensor | None) -> str:
+    """Return what is said of a batch that does not fit, to a net that never has enough."""
+    hungry: Any = Hungry()
+    labels = torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(OutOfMemory) as caught:
+        memory.refuse(error, recipe, worker=hungry, x=x, labels=labels, team=Team())
+    return str(caught.value)
 
 
 class Hungry(torch.nn.Module):
@@ -155,9 +156,33 @@ class Hungry(torch.nn.Module):
         raise CPU
 
 
+def test_pictures_that_do_not_fit_by_themselves_ask_for_a_smaller_batch() -> None:
+    assert refusal_of(CPU, LENET, None).startswith(
+        "out of memory: an update of a batch of 1024 in 1 part does not fit and asked for 308 MB "
+        "more; the pictures alone are too many; try --batch 512; --batch auto looks before"
+    )
+
+
 def test_a_net_that_does_not_fit_with_one_picture_says_so() -> None:
-    x, labels = torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64)
-    small = replace(LENET, batch=4)
+    said = refusal_of(GPU, replace(LENET, batch=4), torch.zeros(4, 1))
+    assert "asked for 2,684 MB more; not even one picture at a time fits; --batch" in said
+
+
+def fail(error: Exception, team: Team) -> None:
+    """Fail as an update does."""
     hungry: Any = Hungry()
-    refusal = memory.refuse(GPU, small, worker=hungry, x=x, labels=labels)
-    assert "asked for 2,684 MB more; not even one picture at a time fits; --batch" in str(refusal)
+    labels = torch.zeros(4, dtype=torch.int64)
+    try:
+        raise error
+    except (RuntimeError, ValueError):
+        memory.refuse(error, LENET, worker=hungry, x=None, labels=labels, team=team)
+        raise
+
+
+@pytest.mark.parametrize(("processes", "error"), [(1, ValueError("odd sizes")), (2, CPU)])
+def test_other_errors_and_those_of_several_processes_are_left_as_they_are(
+    processes: int, error: Exception
+) -> None:
+    with pytest.raises(type(error)) as caught:
+        fail(error, Team(Mesh(World(size=processes))))
+    assert caught.value is error
