@@ -114,11 +114,19 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         _write_file(temporary, [data])
-        temporary.replace(path)
+        rename_durably(temporary, path)
     except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def rename_durably(temporary: Path, path: Path) -> None:
+    """Rename a file whose content is on the disk, and wait until the new name is there too.
+
+    Raises: OSError if the disk refuses.
+    """
+    temporary.replace(path)
     _sync_folder(path.parent)
 
 

@@ -39,10 +39,9 @@ LEVELS = {
             "data",
             *("parallel.mesh", "parallel.collectives", "parallel.watch", "parallel.layout"),
             "parallel.logs",
-            "store",
             "device",
         ],
-        0: ["native", "nearest", "measure", "allocations"],
+        0: ["native", "nearest", "measure", "allocations", "store"],
     }.items()
     for row in rows
 }

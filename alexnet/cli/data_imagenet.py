@@ -167,10 +167,10 @@ def _write_folder(
     from alexnet.data.folder import DataError
     from alexnet.data.ilsvrc import write_classes
     from alexnet.data.imagenet import finish, read_replacements, write_blocks
-    from alexnet.data.shard_index import write_durably
+    from alexnet.store import write_atomically
 
     root = target.root
-    write_durably(root / "classes.json", write_classes(devkit))
+    write_atomically(root / "classes.json", write_classes(devkit))
     patches = read_replacements(archives.patch) if archives.patch else {}
     parts: dict[str, dict[str, Any]] = {}
     for part, (blocks, left_out) in _list_blocks(archives, devkit).items():
@@ -220,7 +220,7 @@ def _write_shards(
     from alexnet.data.pack import Packing
     from alexnet.data.pack_options import PackOptions
     from alexnet.data.pack_plan import plan_shards
-    from alexnet.data.shard_index import write_durably
+    from alexnet.store import write_atomically
 
     patches = read_replacements(archives.patch) if archives.patch else {}
     files = {}
@@ -235,7 +235,7 @@ def _write_shards(
             note(f"{part}: {text}")
     options = PackOptions(size=choices.size, quality=choices.quality)
     index = Packing(plan_shards(files, options), out, workers=threads, report=note).run()
-    write_durably(out / "classes.json", write_classes(devkit))
+    write_atomically(out / "classes.json", write_classes(devkit))
     if index is not None:
         print(
             f"{out}: {len(index.rows):,} pictures in {len(index.shards):,} shards; "

@@ -108,8 +108,9 @@ def index(shards: list[Path]) -> int:
         A folder of tar files, or all of its tar files.
     """
     from alexnet.data.folder import DataError
-    from alexnet.data.shard_index import INDEX, encode_index, write_durably
+    from alexnet.data.shard_index import INDEX, encode_index
     from alexnet.data.shard_scan import scan_shards
+    from alexnet.store import write_atomically
 
     folders = {path if path.is_dir() else path.parent for path in shards}
     if len(folders) != 1:
@@ -124,7 +125,7 @@ def index(shards: list[Path]) -> int:
     if not tars:
         raise DataError(f"{folder} has no tar files; give a folder of shards")
     made = scan_shards(tars)
-    write_durably(folder / INDEX, encode_index(made))
+    write_atomically(folder / INDEX, encode_index(made))
     _print_set(folder, made)
     return 0
 

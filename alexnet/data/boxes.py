@@ -29,7 +29,7 @@ from xml.etree import ElementTree
 from alexnet.data.folder import DataError
 from alexnet.data.ilsvrc_archives import files
 from alexnet.data.imagenet import RECORDS, Stored, stored_in_block
-from alexnet.data.shard_index import write_durably
+from alexnet.store import write_atomically
 
 _MOST_XML_BYTES = 1_000_000
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -184,7 +184,7 @@ def write_boxes(
     earlier = {each.picture: _line(each) for each in read_boxes(file)} if file.exists() else {}
     lines = earlier | lines
     content = b"".join(lines[path] for path in sorted(lines))
-    write_durably(file, gzip.compress(content, mtime=0))
+    write_atomically(file, gzip.compress(content, mtime=0))
     return num_boxes, odd
 
 

@@ -29,8 +29,8 @@ from alexnet.data.ilsvrc import Devkit
 from alexnet.data.ilsvrc_archives import WNID, Entry, files, gunzip, training_classes
 from alexnet.data.image import DEFAULT_LIMITS, ImageError, decode, resize_shorter_side
 from alexnet.data.kinds import kind_of
-from alexnet.data.shard_index import write_durably
 from alexnet.nearest import nearest
+from alexnet.store import write_atomically
 
 RECORDS = ".progress"
 """The folder of the records, hidden from those who list pictures."""
@@ -249,7 +249,7 @@ def begun(target: Target, *, year: int, patched: bool) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(f"another process writes to {root}; wait for it") from None
-        write_durably(about, _json(found | wanted | {"finished": False}))
+        write_atomically(about, _json(found | wanted | {"finished": False}))
         yield
 
 
@@ -259,7 +259,7 @@ def finish(root: Path, parts: Mapping[str, Any], boxes: Mapping[str, Any] | None
     about["parts"] = {**about.get("parts", {}), **parts}
     if boxes is not None:
         about["boxes"] = dict(boxes)
-    write_durably(root / SUMMARY, _json(about | {"finished": True}))
+    write_atomically(root / SUMMARY, _json(about | {"finished": True}))
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
@@ -349,7 +349,7 @@ def convert(data: bytes, form: Form) -> tuple[bytes, Shape, str]:
 
 def _write_record(root: Path, name: str, stored: Sequence[Stored]) -> None:
     rows = [list(asdict(each).values()) for each in stored]
-    write_durably(root / RECORDS / f"{name}.json", json.dumps(rows).encode())
+    write_atomically(root / RECORDS / f"{name}.json", json.dumps(rows).encode())
 
 
 def _read_record(root: Path, name: str, paths: Sequence[str]) -> list[Stored] | None:

@@ -40,11 +40,10 @@ from alexnet.data.shard_index import (
     encode_index,
     join_indices,
     read_index,
-    rename_durably,
-    write_durably,
 )
 from alexnet.data.shards import PACKING
 from alexnet.data.tar_file import END, member_bytes, round_up
+from alexnet.store import rename_durably, write_atomically
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SUFFIXES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
@@ -91,7 +90,7 @@ class Packing:
                 return None
             self._wait()
             index = self._join()
-            write_durably(self.out / INDEX, encode_index(index))
+            write_atomically(self.out / INDEX, encode_index(index))
             shutil.rmtree(self.out / PACKING)
         return index
 
@@ -230,7 +229,7 @@ class Packing:
             self.plan.digest,
             self.plan.options.how,
         )
-        write_durably(self._record(number), encode_index(index))
+        write_atomically(self._record(number), encode_index(index))
         rename_durably(temporary, self.out / planned.name)
         return index
 

@@ -17,7 +17,6 @@ shard or of the index can change unnoticed. A digest is the beginning of a SHA-2
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -166,26 +165,6 @@ def read_index(path: Path) -> Index:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     return decode_index(data, path)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file in one step that survives a power cut."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(temporary, path)
-
-
-def rename_durably(temporary: Path, path: Path) -> None:
-    """Rename a file whose content is on the disk, and wait until the new name is there too."""
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def digest_of(data: bytes | memoryview) -> bytes:

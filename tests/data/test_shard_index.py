@@ -23,8 +23,8 @@ from alexnet.data.shard_index import (
     encode_index,
     join_indices,
     read_index,
-    write_durably,
 )
+from alexnet.store import write_atomically
 
 PLACE = Path("set") / INDEX
 
@@ -55,7 +55,7 @@ def same(one: Index, other: Index) -> bool:
 
 def test_an_index_comes_back(tmp_path: Path) -> None:
     index = make_index()
-    write_durably(tmp_path / INDEX, encode_index(index))
+    write_atomically(tmp_path / INDEX, encode_index(index))
     assert same(read_index(tmp_path / INDEX), index)
     assert [path.name for path in tmp_path.iterdir()] == [INDEX]
     empty = replace(index, rows=index.rows[:0], names=())

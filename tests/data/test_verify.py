@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from alexnet.data.folder import DataError
-from alexnet.data.shard_index import INDEX, encode_index, read_index, write_durably
+from alexnet.data.shard_index import INDEX, encode_index, read_index
 from alexnet.data.shard_scan import scan_shards
 from alexnet.data.verify import verify_shards
+from alexnet.store import write_atomically
 from tests.conftest import MakePictures
 from tests.data.packed import flip, pack
 
@@ -56,7 +57,7 @@ def test_a_flip_anywhere_in_shards_of_others_is_found(packed: Path) -> None:
     (packed / INDEX).unlink()
     path = packed / "train-000000.tar"
     tars = sorted(packed.glob("*.tar"))
-    write_durably(packed / INDEX, encode_index(scan_shards(tars)))
+    write_atomically(packed / INDEX, encode_index(scan_shards(tars)))
     assert verify_shards(packed).damages == ()
     for position in range(0, path.stat().st_size, 97):
         flip(path, position)
