@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet, Variant
+from alexnet.nets.alexnet import POOL_STRIDE, AlexNet, Variant
 
 
 def kind_of(name: str) -> str:
@@ -51,7 +51,7 @@ def pools_divide(variant: Variant, side: int) -> bool:
     left, right, _, _ = conv1_padding(variant, side)
     size = (side + left + right - 11) // 4 + 1
     for _ in range(3):
-        if (size - POOL_SIZE) % POOL_STRIDE:
+        if (size - variant.pool_size) % POOL_STRIDE:
             return False
-        size = (size - POOL_SIZE) // POOL_STRIDE + 1
+        size = (size - variant.pool_size) // POOL_STRIDE + 1
     return True

@@ -19,7 +19,7 @@ from alexnet.bench.geometry import (
     kind_of,
     torch_alpha,
 )
-from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet
+from alexnet.nets.alexnet import POOL_STRIDE, AlexNet
 
 OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "pictures", "logits"
@@ -92,7 +92,7 @@ def _operators(
         case "cnorm":
             yield from _spatial_norm(name, variant.spatial_alpha, constants)
         case "pool":
-            window = {"kernel_shape": [POOL_SIZE] * 2, "strides": [POOL_STRIDE] * 2}
+            window = {"kernel_shape": [variant.pool_size] * 2, "strides": [POOL_STRIDE] * 2}
             ceil = int(variant.pool_rounding == "ceil")
             yield "MaxPool", ["in"], ["out"], {**window, "ceil_mode": ceil}
         case "average":

@@ -22,7 +22,7 @@ from alexnet.bench.geometry import (
     pools_divide,
     torch_alpha,
 )
-from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet
+from alexnet.nets.alexnet import POOL_STRIDE, AlexNet
 
 PASSES = {"TRAIN": "Forward-Backward", "TEST": "Forward pass"}
 
@@ -161,7 +161,7 @@ def _type(name: str, net: AlexNet, case: Case) -> tuple[str, str]:
             return "LRN", f"lrn_param {{ {constants} norm_region: WITHIN_CHANNEL }}"
         case "pool":  # Caffe rounds up; only newer versions can be told otherwise
             down = variant.pool_rounding == "floor" and not pools_divide(variant, case.side)
-            window = f"kernel_size: {POOL_SIZE} stride: {POOL_STRIDE}"
+            window = f"kernel_size: {variant.pool_size} stride: {POOL_STRIDE}"
             rounding = " round_mode: FLOOR" if down else ""
             return "Pooling", f"pooling_param {{ pool: MAX {window}{rounding} }}"
     raise AssertionError(f"no layer of Caffe for {name}")

@@ -23,7 +23,7 @@ from alexnet.bench.geometry import (
     torch_alpha,
 )
 from alexnet.measure import stopwatch
-from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet
+from alexnet.nets.alexnet import POOL_STRIDE, AlexNet
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -105,7 +105,7 @@ def _layer(keras: Any, name: str, ours: AlexNet, case: Case, policy: Any) -> Any
         case "cnorm":
             return layers.Lambda(lambda x: _within(keras.ops, x, case), **named)
         case "pool":
-            return layers.MaxPooling2D(POOL_SIZE, POOL_STRIDE, **named)
+            return layers.MaxPooling2D(variant.pool_size, POOL_STRIDE, **named)
         case "average":
             step = variant.pool5_size(case.side) // (variant.average_pool or 1)
             return layers.AveragePooling2D(step, **named)

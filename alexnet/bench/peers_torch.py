@@ -23,7 +23,7 @@ from alexnet.bench.geometry import (
 )
 from alexnet.bench.work import logits_of
 from alexnet.measure import stopwatch
-from alexnet.nets.alexnet import POOL_SIZE, POOL_STRIDE, AlexNet, Variant
+from alexnet.nets.alexnet import POOL_STRIDE, AlexNet, Variant
 
 Compile = Callable[[nn.Module], nn.Module]
 
@@ -155,7 +155,8 @@ def _plain_layer(name: str, ours: AlexNet, variant: Variant) -> nn.Module:
         case "cnorm":
             return SpatialNorm(variant.spatial_alpha)
         case "pool":
-            return nn.MaxPool2d(POOL_SIZE, POOL_STRIDE, ceil_mode=variant.pool_rounding == "ceil")
+            rounds_up = variant.pool_rounding == "ceil"
+            return nn.MaxPool2d(variant.pool_size, POOL_STRIDE, ceil_mode=rounds_up)
         case "average":
             assert variant.average_pool
             return nn.AdaptiveAvgPool2d(variant.average_pool)

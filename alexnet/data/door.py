@@ -7,6 +7,7 @@ itself when it is none.
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -235,6 +236,49 @@ class Joined:
         place = bisect_right(self._ends, index)
         part = self.parts[place]
         return part.pixels(index - self._ends[place] + len(part), at_least=at_least)
+
+
+@dataclass(frozen=True, eq=False)
+class Some:
+    """Some pictures of a set, in its order."""
+
+    pictures: Pictures
+    """The set."""
+    chosen: tuple[int, ...]
+    """Their positions in it."""
+
+    @classmethod
+    def spread(cls, pictures: Pictures, count: int) -> "Some":
+        """Return so many of a set, or all that there are, evenly spread over it."""
+        count = min(count, len(pictures))
+        return cls(pictures, tuple(place * len(pictures) // count for place in range(count)))
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a label is a position in this tuple."""
+        return self.pictures.classes
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """A name for each picture, the set's own."""
+        return tuple(self.pictures.paths[index] for index in self.chosen)
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        """One label for each picture."""
+        return tuple(self.pictures.labels[index] for index in self.chosen)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The set's own notes."""
+        return self.pictures.notes
+
+    def pixels(self, index: int, *, at_least: int) -> Picture:
+        """Decode a picture, as `Pictures` says."""
+        return self.pictures.pixels(self.chosen[index], at_least=at_least)
 
 
 @dataclass(frozen=True, eq=False)

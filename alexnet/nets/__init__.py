@@ -1,7 +1,10 @@
-"""The networks, one paper a file: NETS has all by name, ALEXNETS those that are called AlexNet."""
+"""The networks, one paper a file.
+
+NETS has all by name, ALEXNETS those that are called AlexNet, ABLATED those that lack a part of it.
+"""
 
 from alexnet.nearest import nearest
-from alexnet.nets import googlenet, lenet, resnet, variants, vgg
+from alexnet.nets import ablated, four_layer, googlenet, lenet, resnet, variants, vgg
 from alexnet.nets.alexnet import Variant
 from alexnet.nets.chain import Architecture
 
@@ -16,10 +19,21 @@ ALEXNETS: dict[str, Variant] = {
     "caffenet": variants.CAFFENET,
     "keras": variants.KERAS,
 }
+ABLATED: dict[str, Variant] = {
+    "alexnet-no-norm": ablated.NO_NORM,
+    "alexnet-2x2-pools": ablated.TWO_BY_TWO_POOLS,
+    "alexnet-half": ablated.HALF,
+    "alexnet-apart": ablated.APART,
+    "alexnet-tanh": ablated.TANH,
+    "alexnet-no-dropout": ablated.NO_DROPOUT,
+}
 NETS: dict[str, Architecture] = {
     "lenet-5": lenet.LENET_5,
     "lenet": lenet.LENET,
+    "four-layer": four_layer.FOUR_LAYER,
+    "four-layer-tanh": four_layer.FOUR_LAYER_TANH,
     **ALEXNETS,
+    **ABLATED,
     "vgg11": vgg.VGG11,
     "vgg11-bn": vgg.VGG11_BN,
     "vgg13": vgg.VGG13,

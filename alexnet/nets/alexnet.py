@@ -27,7 +27,7 @@ from alexnet.nets.chain import Chain
 Step = Literal["activation", "norm", "spatial_norm", "pool"]
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 KERNEL_SIZES = (11, 5, 3, 3, 3)
-POOL_SIZE, POOL_STRIDE = 3, 2
+POOL_STRIDE = 2
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ class Variant:
     """Constants of norm1 and norm2, where the orders above name them."""
     spatial_alpha: float = 1e-3
     """alpha of the 5x5 norm over positions, where an order names it; beta 0.75, constant 1."""
+    crosses: bool = True
+    """Whether conv3 reads all columns, as in section 3.2; else they meet at fc6 only."""
+    pool_size: int = 3
+    """Width and height of a pool's window, z in section 3.4; the stride is 2."""
     pool_rounding: Literal["floor", "ceil"] = "floor"
     average_pool: int | None = None
     """Side to which pool5 is averaged before fc6; torchvision does this, None leaves it."""
@@ -117,9 +121,9 @@ class Variant:
         else:
             size = (size + sum(self.conv1_padding) - 11) // 4 + 1
         for _ in range(3):  # conv2 to conv5 keep the size; only the three pools shrink it
-            if size < (POOL_SIZE if self.pool_rounding == "floor" else 1):
+            if size < (self.pool_size if self.pool_rounding == "floor" else 1):
                 return 0
-            spare = (size - POOL_SIZE) / POOL_STRIDE
+            spare = (size - self.pool_size) / POOL_STRIDE
             size = (math.floor(spare) if self.pool_rounding == "floor" else math.ceil(spare)) + 1
         return max(size, 0)
 
@@ -155,7 +159,8 @@ class AlexNet(Chain):
 
     def _add_convolutions(self) -> None:
         variant, kernels = self.variant, self.variant.kernels
-        grouped = (1, variant.columns, 1, variant.columns, variant.columns)
+        columns = variant.columns
+        grouped = (1, columns, 1 if variant.crosses else columns, columns, columns)
         orders: tuple[tuple[Step, ...], ...] = (
             variant.after_conv1,
             variant.after_conv2,
@@ -205,7 +210,8 @@ class AlexNet(Chain):
             spatial = WithinChannelNorm(window=5, alpha=variant.spatial_alpha, beta=0.75, bias=1.0)
             self.add_module(f"cnorm{number}", spatial)
         else:
-            pool = nn.MaxPool2d(POOL_SIZE, POOL_STRIDE, ceil_mode=variant.pool_rounding == "ceil")
+            rounds_up = variant.pool_rounding == "ceil"
+            pool = nn.MaxPool2d(variant.pool_size, POOL_STRIDE, ceil_mode=rounds_up)
             self.add_module(f"pool{number}", pool)
 
     def _add_fully_connected(self, features: int) -> None:

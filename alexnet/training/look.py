@@ -47,6 +47,10 @@ def look(
             flip=recipe.flip,
             shift=shift,
         ).to(dtype)
-    drawn = augment.random_windows(batch.whole, preprocessing.border, generator, flip=recipe.flip)
+    border = preprocessing.border
+    drawn = augment.random_windows(batch.whole, border, generator, flip=recipe.flip)
     windows = Windows(drawn.top[rows], drawn.left[rows], drawn.flip[rows])
+    if recipe.crop == "centre":
+        middle = torch.full_like(windows.top, border // 2)
+        windows = windows._replace(top=middle, left=middle)
     return augment.cut(pictures, windows, preprocessing, shift=shift, dtype=dtype)

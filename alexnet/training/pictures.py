@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alexnet.data import census
 from alexnet.data.census import Census
-from alexnet.data.door import open_split
+from alexnet.data.door import Some, open_split
 from alexnet.data.folder import DataError, Split
 from alexnet.data.loader import Loader
 from alexnet.data.pictures import Pictures
@@ -142,6 +142,10 @@ def _split(recipe: Recipe) -> Split[Pictures]:
         )
     if not len(split.validation):
         raise DataError(f"{recipe.data} leaves no picture for validation; add pictures")
+    if recipe.validate_on == "training":
+        spread = Some.spread(split.train, len(split.validation))
+        rule = f"{len(spread):,} of those trained on"
+        return Split[Pictures](split.train, spread, rule, split.notes)
     return split
 
 

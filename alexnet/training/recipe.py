@@ -65,6 +65,8 @@ class Recipe:
     """poly: the exponent."""
     early_stop: int = 0
     """Validations without a better error before training ends; 0 goes on to the last epoch."""
+    target_error: float = 0.0
+    """End with the first validation whose top-1 error is below this share; 0 goes on."""
     optimizer: Literal["sgd", "lars"] = "sgd"
     """The paper's update, or lars, where each tensor has a rate in proportion to its norm, for
     batches of thousands of pictures."""
@@ -88,8 +90,8 @@ class Recipe:
     takes its statistics over change."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
-    crop: Literal["random", "random-resized"] = "random"
-    """Training windows: the paper's crops, or windows of random area and shape."""
+    crop: Literal["random", "random-resized", "centre"] = "random"
+    """Training windows: the paper's crops, windows of random area and shape, or the centre only."""
     smallest_area: float = 0.35
     """random-resized: smallest share of the picture's area in a window."""
     flip: bool = True
@@ -106,6 +108,9 @@ class Recipe:
     """Width of the crop that the net sees, in pixels; 0 takes the net's own."""
     validation_share: float = 0.1
     """Share of each class that is held out where the data have no val/ folder."""
+    validate_on: Literal["held-out", "training"] = "held-out"
+    """What errors are counted on: the validation pictures, or as many of those trained on, evenly
+    spread and seen as at a test, which tells how well they are learned and nothing more."""
     keep_model: Literal["best", "last"] = "best"
     """The model that a run leaves: with the lowest validation error, or the last."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -168,6 +173,7 @@ class Recipe:
             ("lr_steps", "at least 1", self.lr_steps >= 1),
             ("power", "0 or more", self.power >= 0),
             ("early_stop", "0 or more", self.early_stop >= 0),
+            ("target_error", "at least 0 and below 1", 0 <= self.target_error < 1),
             ("trust", "above 0", self.trust > 0),
             ("momentum", "at least 0 and below 1", 0 <= self.momentum < 1),
             ("weight_decay", "at least 0 and below 1", 0 <= self.weight_decay < 1),
@@ -182,7 +188,7 @@ class Recipe:
             (
                 "subtract",
                 "mean-value or none where crop is random-resized: a mean image means nothing there",
-                self.crop == "random" or self.subtract != "mean-image",
+                self.crop != "random-resized" or self.subtract != "mean-image",
             ),
             ("divide_by", "above 0", self.divide_by > 0),
             (

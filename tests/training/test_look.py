@@ -18,6 +18,7 @@ PICTURES = torch.randint(
 RECIPES = {
     "crops": Recipe(lighting=0.5),
     "areas": Recipe(crop="random-resized", subtract="mean-value", lighting=0.1),
+    "centres": Recipe(crop="centre"),
     "plain": Recipe(flip=False, lighting=0.0, subtract="none"),
 }
 
@@ -48,6 +49,16 @@ def test_a_part_of_a_batch_is_cut_as_in_the_whole(name: str) -> None:
     whole = seen(recipe, part(slice(0, 7)))
     for rows in (slice(0, 3), slice(3, 7), slice(5, 6), slice(4, 4)):
         assert torch.equal(seen(recipe, part(rows)), whole[rows])
+
+
+def test_centres_are_mirrored_and_relit_but_never_moved() -> None:
+    recipe = replace(RECIPES["centres"], lighting=0.0, subtract="none")
+    middle = PICTURES[:, 3:36, 3:36].permute(0, 3, 1, 2).float()
+    for step in range(3):
+        for x, y in zip(seen(recipe, part(slice(0, 7)), step=step), middle, strict=True):
+            assert torch.equal(x, y) or torch.equal(x, y.flip(2))
+    unmirrored = seen(replace(recipe, flip=False), part(slice(0, 7)))
+    assert torch.equal(unmirrored, middle)
 
 
 def test_each_update_and_each_seed_cuts_otherwise() -> None:
