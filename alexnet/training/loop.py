@@ -99,7 +99,8 @@ def train(run: Run) -> Counts:
             counts = validate(run)
             improved = counts.top1_errors < position.plateau.best_error
             ended = position.plateau.update(counts.top1_errors, recipe)
-            position.finished = ended or run.progress == 1
+            reached = counts.error(counts.top1_errors) < recipe.target_error
+            position.finished = ended or reached or run.progress == 1
             display.say(_describe(run, counts))
             if improved or recipe.keep_model == "last":
                 keep_model(run, counts)
