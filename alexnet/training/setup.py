@@ -31,6 +31,7 @@ from alexnet.parallel.team import Team
 from alexnet.store import StoreError
 from alexnet.training import ledger
 from alexnet.training.checkpoint import Position, agreed_checkpoint, load_checkpoint
+from alexnet.training.fitting import check_layout, check_parts, crop_size
 from alexnet.training.guards import Patience, check_room
 from alexnet.training.initialise import normalise_outputs, not_normalisable
 from alexnet.training.journal import Journal
@@ -139,13 +140,13 @@ def _begin(
     recipe: Recipe, folder: Path, team: Team, *, named: str, fits_batch: bool = False
 ) -> Run:
     """Set up a run at update 0; `named` is the recipe's net, which may be the run's own file."""
-    architecture(recipe.net).check_input(_crop_size(recipe))
+    architecture(recipe.net).check_input(crop_size(recipe))
     check_algorithm(recipe.convolution, choose_device(recipe.device))
-    _check_layout(recipe, team)
+    check_layout(recipe, team)
     data = open_data(recipe, team)
     if fits_batch:
         recipe = replace(recipe, accumulate=fit_parts(recipe, data, team))
-    _check_parts(recipe, len(data.split.train))
+    check_parts(recipe, len(data.split.train))
     censuses = take_census(data, team)
     store.make_folder(folder)
     pictures = (batch.pictures for batch in data.train.epoch(0, seed=None))
@@ -194,7 +195,7 @@ def resume(folder: Path, team: Team | None = None, *, accept_changed_data: bool 
         run = _begin(recipe, folder, team, named=named)
         run.notes.append("the run has no checkpoint yet; it begins anew")
         return run
-    _check_layout(recipe, team)
+    check_layout(recipe, team)
     data = open_data(recipe, team)
     run = _assemble(recipe, folder, data, Statistics(**groups["statistics"]), team, fresh=False)
     run.model.name, run.identity = named, identity
@@ -253,31 +254,6 @@ def _digest_of_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _check_layout(recipe: Recipe, team: Team) -> None:
-    """Raise ValueError if recipe and layout do not fit each other."""
-    groups, hybrid = team.mesh.groups, team.layout.hybrid
-    if recipe.batch % groups:
-        raise ValueError(
-            f"batch is {recipe.batch}, which does not divide into {groups} equal parts; use a "
-            f"multiple of {groups}, or another number of processes"
-        )
-    if recipe.fc_batch and not hybrid:
-        raise ValueError(
-            f"fc_batch is {recipe.fc_batch}, and a batch varies in the rounds of one weird trick; "
-            "add --hybrid b (which one process does too) or leave it out with --fc-batch 0"
-        )
-    if hybrid and recipe.accumulate > 1:
-        raise ValueError(
-            f"accumulate is {recipe.accumulate}, but one weird trick (--hybrid {hybrid}) takes "
-            "its batch whole; use --accumulate 1 and more processes, or --columns"
-        )
-    if recipe.fc_batch and recipe.clip_norm:
-        raise ValueError(
-            f"clip_norm is {recipe.clip_norm:g} and fc_batch {recipe.fc_batch}: with a variable "
-            "batch there is no one gradient to clip; give one of the two"
-        )
-
-
 def _assemble(
     recipe: Recipe,
     folder: Path,
@@ -291,7 +267,7 @@ def _assemble(
     preprocessing = Preprocessing(
         statistics,
         recipe.picture_size,
-        _crop_size(recipe),
+        crop_size(recipe),
         recipe.subtract,
         recipe.divide_by,
         "grey" if architecture(recipe.net).channels == 1 else "rgb",
@@ -370,27 +346,3 @@ def _first_look(
         if sum(map(len, looks)) >= NORMALISED_ON:
             break
     return torch.cat(looks)
-
-
-def _crop_size(recipe: Recipe) -> int:
-    return recipe.input_size or architecture(recipe.net).input_size
-
-
-def _check_parts(recipe: Recipe, pictures: int) -> None:
-    """Refuse a part of one picture where batch norm would have one value per channel."""
-    for count in (min(recipe.batch, pictures), pictures % recipe.batch):
-        parts = torch.empty(count, 0).chunk(recipe.accumulate)
-        if count == 0 or len(parts[-1]) > 1:
-            continue
-        found = architecture(recipe.net)
-        with torch.device("meta"):
-            net = found.build(classes=2, input_size=_crop_size(recipe)).train()
-            x = torch.empty(1, found.channels, net.input_size, net.input_size)
-            try:
-                net.heads(x)
-            except ValueError as error:
-                raise ValueError(
-                    f"a batch of {count} in {recipe.accumulate} parts ends in one picture, of "
-                    "which batch norm can take no variance here; choose another --batch or "
-                    f"--input-size ({error})"
-                ) from None
