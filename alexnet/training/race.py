@@ -1,9 +1,8 @@
 """Figure 1 of the paper: how many epochs ReLU and tanh take to 25 % training error on CIFAR-10.
 
-Source: Krizhevsky 2012, section 3.1: "a four-layer convolutional neural network with ReLUs reaches a
-25% training error rate on CIFAR-10 six times faster than an equivalent network with tanh neurons.
-The learning rates for each network were chosen independently to make training as fast as possible.
-No regularization of any kind was employed."
+Source: Krizhevsky 2012, figure 1: a four-layer convolutional net with ReLUs reaches that error six
+times faster than an equivalent net with tanh; "the learning rates for each network were chosen
+independently to make training as fast as possible. No regularization of any kind was employed".
 
 Here each rate is tried for some epochs, from the same weights; the one with the lowest error goes
 on from the beginning. The error is that of the net as it stands after an epoch, on training
@@ -36,7 +35,7 @@ RECIPE = Recipe(
     keep_model="last",
     stuck_after=0,
 )
-"""No regularisation: no decay, no crops, no mirror images, no lighting; the nets have no dropout."""
+"""No regularisation: no decay, no crops, no mirror images, no lighting, no dropout."""
 RATES = (0.001, 0.003, 0.01, 0.03)
 
 
