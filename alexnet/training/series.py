@@ -55,8 +55,18 @@ def complete(recipe: Recipe, run: Path, say: Callable[[str], None]) -> Result:
             say(f"{run.name}: {'going on at' if begun else 'starting at'} update {step} of {total}")
             if not going.position.finished:
                 rollback.train(going)
-            store.write_atomically(file, json.dumps(_last_validation(run)).encode() + b"\n")
+            kept(file, lambda: _last_validation(run))
             shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    return _read(file)
+
+
+def kept(file: Path, count: Callable[[], dict[str, Any]]) -> Result:
+    """Return what a test of a finished run found: `count` finds it once, then the file has it.
+
+    Raises: StoreError if the file is damaged.
+    """
+    if not file.is_file():
+        store.write_atomically(file, json.dumps(count()).encode() + b"\n")
     return _read(file)
 
 
@@ -91,5 +101,5 @@ def _read(file: Path) -> Result:
         line = json.loads(file.read_bytes())
         numbers = (line["pictures"], line["epoch"], line["top1_error"], line["top5_error"])
     except (ValueError, KeyError, TypeError):
-        raise StoreError(f"{file} is damaged; remove {file.parent} to run it again") from None
+        raise StoreError(f"{file} is damaged; remove it, and it is made again") from None
     return Result(file.parent, *numbers)
