@@ -81,13 +81,10 @@ def train(
     out
         Folder of the run; a new one below runs/ if not given.
     """
-    given = {each.name: getattr(options, each.name) for each in fields(Options)}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = options_given(options)
     fits_batch = given.get("batch") == "auto"
     if fits_batch and resumed.resume is None:
         del given["batch"]
-    if "layer_lr" in given:
-        given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
     if resumed.resume is not None:
         others = {"data": data, "--recipe": recipe, "--out": out}
         names = [*(name for name, value in others.items() if value), *given]
@@ -116,6 +113,15 @@ def train(
                     note(f"a batch of {run.recipe.batch} fits in {parts} part{'s'[: parts > 1]}")
             log.keep(folder)
             return _finish(run)
+
+
+def options_given(options: Any) -> dict[str, Any]:
+    """Return those fields of a recipe that the user has set, of `Options`."""
+    given = {each.name: getattr(options, each.name) for each in fields(Options)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "layer_lr" in given:
+        given["layer_lr"] = dict(map(_factor, given["layer_lr"]))
+    return given
 
 
 def _agreed_folder(team: "Team", out: Path | None, name: str) -> Path:

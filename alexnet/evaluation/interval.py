@@ -47,8 +47,8 @@ class Mean(NamedTuple):
     """A mean and how far to each side of it the true one may lie."""
 
     value: float
-    half_width: float
-    """Of the 95 % interval; infinite where there is one value only."""
+    half_width: float | None
+    """Of the 95 % interval; None of one value, which tells nothing of how far others lie."""
 
 
 def mean_of(values: Sequence[float]) -> Mean:
@@ -63,6 +63,6 @@ def mean_of(values: Sequence[float]) -> Mean:
     mean = math.fsum(values) / len(values)
     freedom = len(values) - 1
     if not freedom:
-        return Mean(mean, math.inf)
+        return Mean(mean, None)
     deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in values) / freedom)
     return Mean(mean, T[min(freedom, len(T)) - 1] * deviation / math.sqrt(len(values)))

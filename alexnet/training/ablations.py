@@ -5,7 +5,7 @@ each seed trains all of them from weights, crops and an order of its own, and a 
 the seeds of (error of the row - error of the whole net).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -176,10 +176,10 @@ def ablate(
     *,
     seeds: int,
     say: Callable[[str], None],
-) -> Table:
+) -> Iterator[Table]:
     """Train and test every row with every seed; what is in `folder` already is not run again.
 
-    Seed by seed, so that what has been made when it is cut off can be compared.
+    Yields the table after each seed, of all seeds so far.
 
     Raises: ValueError if `seeds` is below 1 or the folder holds other runs, and all that training
             does.
@@ -187,11 +187,9 @@ def ablate(
     if seeds < 1:
         raise ValueError(f"seeds is {seeds}; it must be at least 1")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in (WHOLE, *rows)}
-    pictures = 0
     for seed in range(recipe.seed, recipe.seed + seeds):
         whole = complete(replace(recipe, seed=seed), folder / f"{WHOLE}-{seed}", say)
         found[WHOLE].append((whole.top1_error, whole.top5_error))
-        pictures = whole.pictures
         for name, row in rows.items():
             if row.changes:
                 changed = replace(override(recipe, row.changes), seed=seed)
@@ -199,7 +197,7 @@ def ablate(
             else:
                 result = retest(whole, row.views, say)
             found[name].append((result.top1_error, result.top5_error))
-    return tabulate(found, rows, pictures, tuple(range(recipe.seed, recipe.seed + seeds)))
+        yield tabulate(found, rows, whole.pictures, tuple(range(recipe.seed, seed + 1)))
 
 
 def retest(whole: Result, views: int, say: Callable[[str], None]) -> Result:

@@ -48,7 +48,8 @@ def hold(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
         os.close(descriptor)
         if made and not any(folder.glob("*")):
-            folder.rmdir()
+            with suppress(OSError):  # gone already
+                folder.rmdir()
 
 
 def _take(path: Path) -> int:
