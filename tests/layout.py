@@ -25,7 +25,7 @@ LEVELS = {
         9: ["__main__"],
         8: ["cli"],
         7: ["serve", "demo"],
-        6: ["bench", "caffe", "inspection.report"],
+        6: ["bench", "caffe", "inspection.report", "inspection.rerun"],
         5: ["training", "predict", "export", "inspection"],
         4: [
             *("model", "packed", "parallel.replicas", "parallel.columns", "parallel.hybrid"),
