@@ -51,12 +51,12 @@ def check(
         raise ValueError(f"tiny is {tiny}; give a number of pixels, as in --tiny 64, or 0 for none")
     from alexnet.data.check import check as check_data
 
-    with _progress() as progress:
+    with show_progress(then="comparing") as progress:
         report = check_data(data, progress=progress, tiny=tiny)
     counts = report.count()
     refused = counts["error"] > 0 or (strict and counts["warning"] > 0)
     if as_json:
-        print_json(_printable({"data": str(data), "refused": refused, **report.to_json()}))
+        print_json(printable({"data": str(data), "refused": refused, **report.to_json()}))
     else:
         _print_report(data, report, show)
         print(_verdict(counts, strict=strict))
@@ -64,8 +64,8 @@ def check(
 
 
 @contextmanager
-def _progress() -> Iterator["Progress"]:
-    """Show a bar on standard error if that is a terminal."""
+def show_progress(*, then: str) -> Iterator["Progress"]:
+    """Show a bar on standard error if that is a terminal; `then` is what comes after it is full."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -83,7 +83,7 @@ def _progress() -> Iterator["Progress"]:
         task = bar.add_task("decoding", total=None)
 
         def show(done: int, total: int) -> None:
-            text = "decoding" if done < total else "comparing"
+            text = "decoding" if done < total else then
             bar.update(task, completed=done, total=total, description=text)
 
         yield show
@@ -95,7 +95,7 @@ def _print_report(data: Path, report: "Report", show: int) -> None:
     least, median, greatest = report.sides
     trained = {name: counts[0] for name, counts in report.classes.items()}
     small, large = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
-    print(_plain(f"{data}: {report.form}"))
+    print(plain(f"{data}: {report.form}"))
     counts = f"{trained[small]:,} ({small}) to {trained[large]:,} ({large})"
     facts = [
         ("pictures", f"{total:,}{f' ({named})' if named else ''}, {_size(report.num_bytes)}"),
@@ -107,14 +107,15 @@ def _print_report(data: Path, report: "Report", show: int) -> None:
     if trained[small] == trained[large]:
         facts[2] = ("classes", f"{len(trained):,} of {trained[small]:,} pictures to train on")
     for name, fact in facts:
-        print(f"{name:<13} {_plain(fact)}")
+        print(f"{name:<13} {plain(fact)}")
     print()
     for finding in report.findings:
-        _print_finding(finding, show)
+        print_finding(finding, show)
         print()
 
 
-def _print_finding(finding: "Finding", show: int) -> None:
+def print_finding(finding: "Finding", show: int) -> None:
+    """Print what a finding is, what to do about it, and some of what was found."""
     from alexnet.data.findings import KINDS
 
     kind = KINDS[finding.kind]
@@ -127,7 +128,7 @@ def _print_finding(finding: "Finding", show: int) -> None:
     print("  " + fill(f"-> {kind.advice}", COLUMNS - 2, subsequent_indent="     "))
     shown = items[:show]
     single = all(len(item.paths) == 1 for item in shown)
-    width = max(len(_plain(item.paths[0] if single else item.detail)) for item in shown)
+    width = max(len(plain(item.paths[0] if single else item.detail)) for item in shown)
     for item in shown:
         print(_lines_of_one(item, width) if single else _lines_of_several(item, width))
     if len(items) > show:
@@ -135,7 +136,7 @@ def _print_finding(finding: "Finding", show: int) -> None:
 
 
 def _lines_of_one(item: "Item", width: int) -> str:
-    path, detail = _plain(item.paths[0]), _plain(item.detail)
+    path, detail = plain(item.paths[0]), plain(item.detail)
     line = f"  {path:<{width}}  {detail}".rstrip()
     if len(line) <= COLUMNS:
         return line
@@ -143,12 +144,12 @@ def _lines_of_one(item: "Item", width: int) -> str:
 
 
 def _lines_of_several(item: "Item", width: int) -> str:
-    paths = [_plain(path) for path in item.paths[:MOST_PATHS]]
+    paths = [plain(path) for path in item.paths[:MOST_PATHS]]
     if len(item.paths) > MOST_PATHS:
         paths.append(f"and {len(item.paths) - MOST_PATHS:,} more")
     if not paths:
-        return fill(_plain(item.detail), COLUMNS, initial_indent="  ", subsequent_indent="  ")
-    first = f"  {_plain(item.detail):<{width}}  "
+        return fill(plain(item.detail), COLUMNS, initial_indent="  ", subsequent_indent="  ")
+    first = f"  {plain(item.detail):<{width}}  "
     return "\n".join(
         (first if row == 0 else " " * len(first)) + path for row, path in enumerate(paths)
     )
@@ -172,18 +173,18 @@ def _size(num_bytes: int) -> str:
     return f"{num_bytes / 1e3:.1f} kB"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that any terminal shows: names on disk need not be text, nor printable."""
     shown = os.fsencode(text).decode("utf-8", "backslashreplace")
     return CONTROL.sub("?", shown)
 
 
-def _printable(value: object) -> object:
+def printable(value: object) -> object:
     """Write names that are no text as bytes with a backslash, everywhere in plain values."""
     if isinstance(value, str):
         return os.fsencode(value).decode("utf-8", "backslashreplace")
     if isinstance(value, dict):
-        return {_printable(key): _printable(inner) for key, inner in value.items()}
+        return {printable(key): printable(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_printable(inner) for inner in value]
+        return [printable(inner) for inner in value]
     return value

@@ -78,7 +78,7 @@ def check(path: Path, *, progress: Progress = lambda done, total: None, tiny: in
     for part in (
         _judge_pictures(sets, found, tiny),
         _judge_copies(sets, found),
-        _judge_classes(sets),
+        judge_classes(sets),
         _judge_places(sets),
     ):
         for kind, items in part.items():
@@ -182,7 +182,8 @@ def _name_groups(sets: Sets, groups: list[tuple[NDArray[np.int64], str]]) -> dic
 # ---- Classes and places -------------------------------------------------------------------------
 
 
-def _judge_classes(sets: Sets) -> dict[str, list[Item]]:
+def judge_classes(sets: Sets) -> dict[str, list[Item]]:
+    """Find classes that are empty, few, alone, of very different sizes, or in one set only."""
     sizes = sets.sizes()
     trained = sizes[:, 0]
     items: dict[str, list[Item]] = defaultdict(list)

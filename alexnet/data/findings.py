@@ -90,6 +90,11 @@ KINDS = {
         "pictures of few pixels",
         "Fetch them in a larger size, or train with --picture-size of about theirs.",
     ),
+    "below-crop": Kind(
+        "warning",
+        "pictures smaller than the crop, which are enlarged",
+        "Give --picture-size and --input-size of about theirs, or a --net for small pictures.",
+    ),
     "flat": Kind(
         "warning",
         "pictures of nearly one colour",
