@@ -16,6 +16,8 @@ from alexnet.nets.chain import Chain
 
 KERNELS = (32, 32, 64)
 POOL_SIZE, POOL_STRIDE = 3, 2
+SMALLEST = 8
+"""Pixels a side of which pool3 has one."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,21 @@ class FourLayer:
 
         Raises: ValueError if there is no pixel.
         """
-        if input_size < 1:
-            raise ValueError(f"input size is {input_size}; it must be at least 1")
+        if input_size < SMALLEST:
+            raise ValueError(
+                f"input size {input_size} leaves no pixel at pool3; the smallest size of this net "
+                f"is {SMALLEST}"
+            )
         size = input_size
         for _ in KERNELS:  # rounded up, as the program does
-            size = -(-max(size - POOL_SIZE, 0) // POOL_STRIDE) + 1
+            size = -(-(size - POOL_SIZE) // POOL_STRIDE) + 1
         return size
 
 
 class FourLayerNet(Chain):
     """Three 5x5 convolutions, each with its neurons and a 3x3 max pool of stride 2, and fc4.
 
-    Raises: ValueError if `classes` or `input_size` is below 1.
+    Raises: ValueError if `classes` is below 1 or the input leaves no pixel at pool3.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from alexnet.data.door import (
     CLASS_FOLDERS,
     Joined,
     Relabelled,
+    Some,
     among,
     name_form,
     open_all,
@@ -200,3 +201,18 @@ def test_a_gray_picture_of_a_class_folder_is_opened_too(tmp_path: Path) -> None:
         for number in range(2):
             Image.new("L", (4, 4), 50 * number).save(tmp_path / name / f"{number}.png")
     assert len(open_all(tmp_path)) == 4
+
+
+def test_some_pictures_of_a_set_are_the_sets_own(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.new("RGB", (4, 4), (40 * number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    whole = open_all(tmp_path)
+    some = Some.spread(whole, 4)
+    assert some.chosen == (0, 2, 5, 7)
+    assert len(some) == 4
+    assert some.paths == ("x/0.png", "x/2.png", "y/0.png", "y/2.png")
+    assert (some.classes, some.labels, some.notes) == (("x", "y"), (0, 0, 1, 1), whole.notes)
+    assert [int(some.pixels(place, at_least=1)[0, 0, 0]) for place in range(4)] == [0, 80, 0, 80]
+    assert Some.spread(whole, 99).paths == whole.paths

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from alexnet import store
 from alexnet.data import augment
 from alexnet.data.loader import Batch, derive_seed
+from alexnet.evaluation.metrics import Counts
 from alexnet.nets import NETS
 from alexnet.training import loop, setup
 from alexnet.training.guards import GuardStop
@@ -211,6 +212,19 @@ def test_early_stopping_ends_a_run(recipe: Recipe, tmp_path: Path) -> None:
     run = setup.start(recipe, tmp_path / "run")
     loop.train(run)
     assert run.position.step == 9
+
+
+@pytest.mark.parametrize(("target", "steps"), [(0.0, 9), (0.001, 9), (0.999, 3)])
+def test_a_run_ends_with_the_first_error_below_its_target(
+    recipe: Recipe, tmp_path: Path, target: float, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(recipe, epochs=3, schedule="constant", target_error=target)
+    run = setup.start(recipe, tmp_path / "run")
+    found = Counts(run.model.classes)
+    found.add(torch.eye(3), torch.tensor([0, 1, 0]))  # an error of a third
+    monkeypatch.setattr(loop, "validate", lambda run: found)
+    loop.train(run)
+    assert (run.position.step, run.position.finished) == (steps, True)
 
 
 @pytest.mark.parametrize(

@@ -86,3 +86,19 @@ def test_a_name_that_is_not_utf8_does_not_stop_a_training(
     (folder / "disc" / "0001.jpg").rename(odd)
     run = setup.start(replace(tiny_recipe(folder), epochs=1), tmp_path / "run")
     assert loop.train(run).seen == 6
+
+
+def test_errors_can_be_counted_on_pictures_trained_on(
+    pictures: MakePictures, tmp_path: Path
+) -> None:
+    recipe = replace(tiny_recipe(pictures(per_class=10)), validate_on="training", epochs=1)
+    run = setup.start(recipe, tmp_path / "run")
+    trained, measured = run.split.train, run.split.validation
+    assert (len(trained), len(measured)) == (24, 6)
+    assert measured.paths == trained.paths[::4]
+    assert measured.labels == trained.labels[::4] == (0, 0, 1, 1, 2, 2)
+    assert run.split.rule == "6 of those trained on"
+    counts = loop.train(run)
+    assert counts.seen == 6
+    again = setup.resume(tmp_path / "run")
+    assert again.split.validation.paths == measured.paths
