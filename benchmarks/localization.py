@@ -74,10 +74,10 @@ def make(root: Path, pictures: Path, train: int, validation: int) -> None:
 
 def print_row(epochs: int, model: Model, parts: list[Boxed], recipe: BoxRecipe) -> None:
     """Train for a number of epochs and print the errors as a row of Markdown."""
-    head, losses = train_head(model, parts[0], recipe, report=lambda epoch, loss: None)
-    c = locate(localizer(model, head), parts[1]).counts
+    trained = train_head(model, parts[0], recipe, report=lambda epoch, loss: None)
+    c = locate(localizer(model, trained.head), parts[1]).counts
     print(
-        f"| {epochs} | {losses[-1]:.4f} | {c.share(c.localization_errors):.1%} "
+        f"| {epochs} | {trained.losses[-1]:.4f} | {c.share(c.localization_errors):.1%} "
         f"| {c.share(c.class_errors):.1%} | {c.share(c.top1_localization_errors):.1%} "
         f"| {c.share(c.box_errors):.1%} | {c.overlap_sum / c.pictures:.3f} |",
         flush=True,

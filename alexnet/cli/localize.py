@@ -73,7 +73,7 @@ def train(
     from alexnet.device import choose_device
     from alexnet.evaluation.localization import locate
     from alexnet.model import open_model
-    from alexnet.training.boxes import BoxRecipe, localizer, save_head, train_head
+    from alexnet.training.boxes import BoxRecipe, check_target, localizer, save_head, train_head
 
     recipe = BoxRecipe(
         epochs=choices.epochs,
@@ -84,19 +84,23 @@ def train(
     )
     model = open_model(run, device=choose_device(device))
     parts = [relabel(each, model.classes, place=str(data)) for each in open_boxed(data)]
+    target = out or run / HEAD
+    check_target(target)
     for part, name in zip(parts, ("train on", "validate with"), strict=True):
         note(f"{len(part.pictures):,} pictures with boxes to {name}; {part.without:,} have none")
-    head, losses = train_head(
+        for text in part.notes:
+            note(f"  {text}")
+    trained = train_head(
         model,
         parts[0],
         recipe,
         report=lambda epoch, loss: note(f"epoch {epoch} of {recipe.epochs}: loss {loss:.4f}"),
     )
-    counts = locate(localizer(model, head), parts[1]).counts
-    target = out or run / HEAD
-    record = {"data": str(data), "losses": losses, "validation": counts.to_json()}
-    save_head(head, target, model=model, recipe=recipe, record=record)
-    _print_counts(counts)
+    found = locate(localizer(model, trained.head), parts[1])
+    record = {"data": str(data), "losses": trained.losses, "validation": found.counts.to_json()}
+    save_head(trained.head, target, model=model, recipe=recipe, record=record)
+    _name_bad(trained.bad | found.bad)
+    _print_counts(found.counts)
     place = f" --boxes {out}" if out else ""
     print(f"\nwritten to {target}\nnext: alexnet localize eval {run} {data}{place} --views 10")
     return 0
@@ -137,8 +141,7 @@ def evaluate(
     head = open_head(boxes or run / HEAD, model)
     validation = relabel(open_boxed(data)[1], model.classes, place=str(data))
     found = locate(localizer(model, head), validation, views=views)
-    for path, reason in found.bad.items():
-        note(f"skipped {path}: {reason}")
+    _name_bad(found.bad)
     if submission:
         check_complete(found.bad)
         write_atomically(submission, write_boxes(found.guesses, found.paths, ids))
@@ -152,7 +155,14 @@ def evaluate(
     return 0
 
 
+def _name_bad(bad: dict[str, str]) -> None:
+    for path, reason in bad.items():
+        note(f"skipped {path}: {reason}")
+
+
 def _print_counts(counts: "LocalizationCounts") -> None:
+    from alexnet.evaluation.interval import wilson
+
     errors = (
         ("class and box, five guesses (task 2)", counts.localization_errors),
         ("class, five guesses (task 1)", counts.class_errors),
@@ -160,6 +170,9 @@ def _print_counts(counts: "LocalizationCounts") -> None:
         ("class, first guess", counts.top1_class_errors),
         ("box, the class being given", counts.box_errors),
     )
-    rows = [(name, wrong, f"{counts.share(wrong):.2%}") for name, wrong in errors]
-    print_table(("error", "wrong", "share"), rows)
+    rows = []
+    for name, wrong in errors:
+        low, high = wilson(wrong, counts.pictures)
+        rows.append((name, wrong, f"{counts.share(wrong):.2%}", f"{low:.1%} to {high:.1%}"))
+    print_table(("error", "wrong", "share", "95 %"), rows)
     print(f"\nmean overlap of the true class's box: {counts.to_json()['mean_overlap']:.3f}")

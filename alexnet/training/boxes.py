@@ -11,7 +11,7 @@ falls to nothing in a straight line.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,6 +56,16 @@ class BoxRecipe:
             raise ValueError(f"hidden is {self.hidden}; a layer has at least 1 unit")
 
 
+class Trained(NamedTuple):
+    """What came of a training."""
+
+    head: BoxHead
+    losses: list[float]
+    """Mean of each epoch."""
+    bad: dict[str, str]
+    """Path -> reason, of the pictures that could not be read."""
+
+
 def localizer(model: Model, head: BoxHead) -> Localizer:
     """Cut a net at its last maps and put a head beside its classifier.
 
@@ -71,8 +81,8 @@ def localizer(model: Model, head: BoxHead) -> Localizer:
 
 def train_head(
     model: Model, boxed: Boxed, recipe: BoxRecipe, *, report: Callable[[int, float], None]
-) -> tuple[BoxHead, list[float]]:
-    """Train a head; `report` is told the epoch and its mean loss, which are also returned.
+) -> Trained:
+    """Train a head; `report` is told the epoch and its mean loss.
 
     Raises:  DataError if more than 1 % of the pictures cannot be read, or no window shows a box;
              ValueError if the net has no last maps.
@@ -118,7 +128,7 @@ def train_head(
         report(epoch + 1, losses[-1])
     if head is None:
         raise DataError("no window shows half of a box; the boxes do not fit the pictures")
-    return head, losses
+    return Trained(head, losses, loader.bad)
 
 
 def _area(box: tuple[float, float, float, float]) -> float:
@@ -132,6 +142,21 @@ def _start(features: Tensor, targets: Tensor, model: Model, recipe: BoxRecipe) -
     head.mean_box.copy_(targets.mean(0))
     head.feature_scale.fill_(float(1 / features.square().mean().sqrt().clamp(min=1e-12)))
     return head.to(features.device)
+
+
+def check_target(folder: Path) -> None:
+    """Make the folder of a head that is to be trained, and make sure that it holds nothing else.
+
+    Raises:  ValueError if it is a file, or holds a model or a checkpoint; OSError if it cannot be
+             made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give a folder for the boxes")
+    if (folder / store.MANIFEST).exists():
+        kind = store.read_manifest(folder).get("kind")
+        if kind != KIND:
+            raise ValueError(f"{folder} holds a {kind}, which boxes would replace; give another")
+    store.make_folder(folder)
 
 
 def save_head(

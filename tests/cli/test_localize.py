@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from alexnet.cli import run
+from alexnet.evaluation.interval import wilson
 from alexnet.model import create, open_model, save_model
 from alexnet.training import loop, setup
 from tests.cli.conftest import Capture
@@ -53,11 +54,10 @@ def test_boxes_are_trained_judged_and_written(
     table = capsys.readouterr().out
     assert f"mean overlap of the true class's box: {found['mean_overlap']:.3f}" in table
     row = next(line for line in table.splitlines() if line.startswith("class, first guess"))
-    wrong, share = row.split()[-2:]
-    assert (int(wrong), share) == (
-        found["top1_class_errors"],
-        f"{found['top1_class_errors'] / 6:.2%}",
-    )
+    wrong, share, low, _, high = row.split()[-5:]
+    errors = found["top1_class_errors"]
+    assert (int(wrong), share) == (errors, f"{errors / 6:.2%}")
+    assert (low, high) == tuple(f"{each:.1%}" for each in wilson(errors, 6))
     file, names = tmp_path / "boxes.txt", sorted(SHAPES)
     assert run(words("eval", trained, data, "--submission", file)) == 2
     assert "has no classes.json, which tells the ILSVRC IDs" in capsys.readouterr().err
@@ -81,6 +81,7 @@ def test_what_is_missing_is_said(
         (words("train", tmp_path / "other", data), 3, "the net has no class 'cross'"),
         (words("train", trained, plain), 3, "plain has no boxes for the pictures to train on"),
         (words("train", trained, data, "--epochs", 0), 2, "epochs is 0; it must be above 0"),
+        (words("train", trained, data, "--out", tmp_path / "other"), 2, "other holds a model, whi"),
     ):
         assert run(line) == code
         assert message in capsys.readouterr().err

@@ -123,6 +123,70 @@ def test_labels_follow_the_nets_classes(voc: Path) -> None:
         relabel(train, ("a", "b"), place="here")
 
 
+def write_lists(voc: Path, train: str, validation: str) -> None:
+    (voc / "ImageSets" / "Main").mkdir(parents=True)
+    (voc / "ImageSets" / "Main" / "train.txt").write_text(train)
+    (voc / "ImageSets" / "Main" / "val.txt").write_text(validation)
+
+
+def test_what_is_odd_about_boxes_is_mended_and_counted(voc: Path) -> None:
+    objects: list[tuple[str, Edges]] = [("cat", (60, 20, 20, 90)), ("cat", (85, 5, 90, 9))]
+    for name in ("0001", "0002"):
+        (voc / "Annotations" / f"{name}.xml").write_bytes(xml_of(objects))
+    write_lists(voc, "0000 0001 -1\n0001\n0003\n", "0002\n9999\n")
+    train, validation = open_boxed(voc)
+    assert plain(train.boxes)[1] == plain(validation.boxes)[0] == [[0.25, 0.5, 0.75, 1]]
+    assert train.notes == (
+        "in XML files, 2 times: a box had no area and was left out",
+        "in XML files, 4 times: a box went past the edge and was cut",
+        "in XML files, 2 times: edges had to change places",
+        "in XML files, once: no object",
+        "1 listed without a box, such as 0003",
+    )
+    assert validation.notes == ("1 listed without a box, such as 9999",)
+
+
+def test_lists_that_share_a_picture_or_name_none_are_refused(voc: Path) -> None:
+    write_lists(voc, "0000\n0001\n0002\n", "0001\n0002\n")
+    message = (
+        r"voc: 0001 is in ImageSets/Main/train.txt and in ImageSets/Main/val.txt, and so are 1 "
+        "more; a picture that is trained on tells nothing in a test: keep it in one of them$"
+    )
+    with pytest.raises(DataError, match=message):
+        open_boxed(voc)
+    (voc / "ImageSets" / "Main" / "val.txt").write_text("0001.jpg\n")
+    message = (
+        r"voc has 3 pictures with boxes, but none to validate with; the names in "
+        r"ImageSets/Main/val.txt must be those of its pictures, without a suffix$"
+    )
+    with pytest.raises(DataError, match=message):
+        open_boxed(voc)
+
+
+def test_too_few_boxes_for_two_parts_are_refused(voc: Path) -> None:
+    for name in ("0001", "0002"):
+        (voc / "Annotations" / f"{name}.xml").unlink()
+    message = r"voc has 1 picture with boxes, but none to train on; give both parts some$"
+    with pytest.raises(DataError, match=message):
+        open_boxed(voc)
+    (voc / "Annotations" / "0000.xml").write_bytes(xml_of([("cat", (90, 50, 99, 60))]))
+    message = (
+        "voc has no box to train on that can be used: in XML files, once: a box had no area "
+        "and was left out; in XML files, once: a box went past the edge and was cut; in XML "
+        "files, once: no object$"
+    )
+    with pytest.raises(DataError, match=message):
+        open_boxed(voc)
+
+
+def test_a_picture_whose_size_nobody_tells_is_named(voc: Path) -> None:
+    (voc / "Annotations" / "0000.xml").write_bytes(xml_of([("cat", (0, 0, 9, 9))], size=None))
+    assert open_boxed(voc)[0].notes == ("in XML files, once: no object",)
+    (voc / "JPEGImages" / "0000.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"0000.jpg: this is no known picture .* XML gives no size"):
+        open_boxed(voc)
+
+
 def test_pictures_without_boxes_are_refused(pictures: MakePictures) -> None:
     message = r"has no boxes for the pictures to train on; it needs boxes.jsonl.gz, an XML file of"
     with pytest.raises(DataError, match=message):

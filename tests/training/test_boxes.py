@@ -17,7 +17,14 @@ from alexnet.data.statistics import Statistics
 from alexnet.evaluation.localization import locate
 from alexnet.model import Model, create
 from alexnet.store import StoreError
-from alexnet.training.boxes import BoxRecipe, localizer, open_head, save_head, train_head
+from alexnet.training.boxes import (
+    BoxRecipe,
+    check_target,
+    localizer,
+    open_head,
+    save_head,
+    train_head,
+)
 
 SMALL = BoxRecipe(epochs=1, batch=8, lr=0.05, hidden=(32, 16))
 
@@ -68,7 +75,7 @@ def test_boxes_get_better_with_training(model: Model, tmp_path: Path) -> None:
         train_head(model, train, replace(SMALL, epochs=n), report=lambda *each: said.append(each))
         for n in (1, 25)
     ]
-    counts = [locate(localizer(model, head), held_out).counts for head, _ in heads]
+    counts = [locate(localizer(model, head), held_out).counts for head, *_ in heads]
     assert heads[1][1][-1] < heads[1][1][0] / 3
     assert counts[1].box_errors < counts[0].box_errors * 2 / 3
     assert counts[1].localization_errors < counts[0].localization_errors
@@ -81,7 +88,7 @@ def test_the_first_loss_is_the_squared_distance_to_the_mean_box(
 ) -> None:
     boxed = draw(tmp_path, 6, seed=0)
     whole = replace(model, preprocessing=replace(model.preprocessing, picture_size=67))
-    head, losses = train_head(whole, boxed, replace(SMALL, lr=1e-12), report=quiet)
+    head, losses, _ = train_head(whole, boxed, replace(SMALL, lr=1e-12), report=quiet)
     # pictures without a border have one window and its mirror image
     assert (head.mean_box[1] + head.mean_box[3] - 1).abs() < 0.5
     edges = np.array([box for (box,) in boxed.boxes])
@@ -102,7 +109,8 @@ def test_the_net_stays_as_it_is_and_one_seed_gives_one_head(model: Model, tmp_pa
 
 def test_a_head_comes_back_and_answers_the_same(model: Model, tmp_path: Path) -> None:
     boxed = draw(tmp_path / "data", 8, seed=0)
-    head, losses = train_head(model, boxed, SMALL, report=quiet)
+    head, losses, bad = train_head(model, boxed, SMALL, report=quiet)
+    assert bad == {}
     save_head(head, tmp_path / "boxes", model=model, recipe=SMALL, record={"losses": losses})
     again = open_head(tmp_path / "boxes", model)
     pictures = torch.from_numpy(
@@ -124,6 +132,28 @@ def test_a_head_comes_back_and_answers_the_same(model: Model, tmp_path: Path) ->
     store.write(tmp_path / "odd", {"kind": "model"}, {"weights": {"a": torch.zeros(1)}})
     with pytest.raises(StoreError, match=r"odd holds a model, not boxes$"):
         open_head(tmp_path / "odd", model)
+
+
+def test_boxes_take_no_others_place(tmp_path: Path) -> None:
+    store.write(tmp_path / "old", {"kind": "model"}, {"weights": {"a": torch.zeros(1)}})
+    with pytest.raises(ValueError, match=r"old holds a model, which boxes would replace; give an"):
+        check_target(tmp_path / "old")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file is a file; give a folder for the boxes$"):
+        check_target(tmp_path / "file")
+    check_target(tmp_path / "far" / "away")
+    assert list((tmp_path / "far" / "away").iterdir()) == []
+    store.write(tmp_path / "boxes", {"kind": "boxes"}, {"weights": {"a": torch.zeros(1)}})
+    check_target(tmp_path / "boxes")
+
+
+def test_pictures_that_cannot_be_read_are_named(model: Model, tmp_path: Path) -> None:
+    boxed = draw(tmp_path, 120, seed=0)
+    bad = boxed.pictures.paths[7]
+    (boxed.pictures.root / bad).write_bytes(b"no picture")
+    trained = train_head(model, boxed, replace(SMALL, epochs=1), report=quiet)
+    assert list(trained.bad) == [bad]
+    assert "this is no known picture" in trained.bad[bad]
 
 
 def test_what_cannot_be_trained_is_refused(model: Model, tmp_path: Path) -> None:
