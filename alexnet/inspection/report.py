@@ -231,7 +231,10 @@ def _data_facts(found: _Found, tested: _Tested) -> tuple[tuple[str, str], ...]:
     for name, words in zip(GROUPS, ("to train on", "to validate with"), strict=True):
         if name in found.groups:
             labels = Counter(found.groups[name]["labels"].tolist())
-            each = f"{min(labels.values()):,} to {max(labels.values()):,} of a class"
+            least, most = min(labels.values()), max(labels.values())
+            each = (
+                f"{least:,} to {most:,} of a class" if least < most else f"{most:,} of each class"
+            )
             facts.append((words, f"{sum(labels.values()):,} pictures, {each}"))
     statistics = found.groups.get("statistics", {})
     for name, words in (("mean_value", "mean colour"), ("deviations", "principal deviations")):
