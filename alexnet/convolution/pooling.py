@@ -181,18 +181,27 @@ def _windows(
         pads,
         strict=True,
     )
-    return [_along(*numbers, rounding) for numbers in every]
+    return [
+        place_windows(size, taps, stride=step, dilation=apart, padding=pad, rounding=rounding)
+        for size, taps, step, apart, pad in every
+    ]
 
 
-def _along(
-    size: int, taps: int, stride: int, dilation: int, pad: int, rounding: Rounding
+def place_windows(
+    size: int,
+    taps: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: int = 0,
+    rounding: Rounding = "floor",
 ) -> Windows:
     """Return where the windows lie along one axis.
 
     Raises: ValueError if padding is not below the window, no window fits, or, for cuda-convnet,
             elements would lie between the windows.
     """
-    reach = dilation * (taps - 1) + 1
+    reach, pad = dilation * (taps - 1) + 1, padding
     if pad >= reach:
         raise ValueError(
             f"padding is {pad}, which must be below the {reach} that a window reaches over; "

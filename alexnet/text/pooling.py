@@ -2,8 +2,8 @@
 
 Source: BVLC Caffe, src/caffe/layers/pooling_layer.cpp; STOCHASTIC, which is not implemented for
 CPUs there, from pooling_layer.cu. Where torch's own layers place the windows as Caffe does for
-pictures of every size, they are built. What differs: a window with NaN has NaN as its largest
-element, and not the largest of the others.
+pictures of every size, they are built; where the windows lie, `convolution/pooling.py` says. What
+differs: a window with NaN has NaN as its largest element, and not the largest of the others.
 
 Letters: N pictures, C channels, H rows, W columns, P rows and Q columns of windows.
 """
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexnet.convolution.pooling import Rounding, Windows, place_windows
 from alexnet.text.kind import Setting, pair
 
 LOWEST = torch.finfo(torch.float32).min
@@ -31,26 +32,15 @@ class Pane(NamedTuple):
     clips: bool
     """Whether a last window that begins behind the picture and its pad is left out."""
 
-    def count(self, side: int) -> int:
-        """Return the number of windows along a side."""
-        spare = side + 2 * self.pad - self.kernel
-        count = (-(-spare // self.stride) if self.ceil else spare // self.stride) + 1
-        if self.clips and (count - 1) * self.stride >= side + self.pad:
-            count -= 1
-        return count
+    def over(self, side: int) -> Windows:
+        """Return the windows over a side.
 
-    def behind(self, side: int) -> int:
-        """Return the elements to add behind a side so that the windows fill it; may be negative."""
-        return (self.count(side) - 1) * self.stride + self.kernel - side - self.pad
-
-    def sizes(self, side: int) -> list[int]:
-        """Return how many elements of side and pad each window covers.
-
-        A window that begins behind them covers less than none: the original's average is 0 there,
-        and 0 / 0 where it begins just behind.
+        Raises: ValueError if none fits.
         """
-        starts = [i * self.stride - self.pad for i in range(self.count(side))]
-        return [min(start + self.kernel, side + self.pad) - start for start in starts]
+        rounding: Rounding = "floor" if not self.ceil else "ceil" if self.clips else "caffe"
+        return place_windows(
+            side, self.kernel, stride=self.stride, padding=self.pad, rounding=rounding
+        )
 
 
 class Panes(NamedTuple):
@@ -70,7 +60,7 @@ class Panes(NamedTuple):
     def padded(self, x: Tensor, value: float) -> Tensor:
         """Return x with the pad in front, and behind what the windows need."""
         height, width = x.shape[2:]
-        behind = self.columns.behind(width), self.rows.behind(height)
+        behind = self.columns.over(width).missing, self.rows.over(height).missing
         return F.pad(x, [self.columns.pad, behind[0], self.rows.pad, behind[1]], value=value)
 
 
@@ -120,7 +110,7 @@ class AveragePooling(nn.Module):
         wide = self.panes.padded(x, 0.0)
         total = F.avg_pool2d(wide, self.panes.kernel, self.panes.stride, divisor_override=1)
         rows, columns = (
-            torch.tensor(pane.sizes(side), dtype=x.dtype, device=x.device)
+            torch.tensor(pane.over(side).covered("window"), dtype=x.dtype, device=x.device)
             for pane, side in zip(self.panes, x.shape[2:], strict=True)
         )
         return total / (rows[:, None] * columns)
@@ -191,11 +181,13 @@ def pooling(setting: Setting) -> nn.Module:
         return _global(setting)
     panes = _panes(setting)
     for name, pane, side in zip(("height", "width"), panes, setting.bottom[2:], strict=True):
-        if pane.count(side) < 1:
+        try:
+            pane.over(side)
+        except ValueError:
             raise record.refuse(
                 f"a kernel of {pane.kernel} does not fit a {name} of {side} with pad {pane.pad}; "
                 "use a smaller kernel"
-            )
+            ) from None
     if method == "STOCHASTIC":
         return StochasticPooling(panes)
     # torch clips always and wants pads up to half of the kernel. Where Caffe does not clip, a

@@ -47,17 +47,16 @@ def test_a_window_behind_the_picture_has_the_lowest_float_and_no_place() -> None
     np.testing.assert_array_equal(mask[0, 0], [[0, 3], [12, 15], [-1, -1]])
 
 
-@pytest.mark.parametrize("kernel", [1, 2, 3])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("pad", [0, 1, 2])
+@pytest.mark.parametrize(("kernel", "pad"), [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_the_count_of_windows_is_the_originals(kernel: int, stride: int, pad: int) -> None:
     for side in range(kernel, 14):
         count = int(np.ceil(np.float32(side + 2 * pad - kernel) / stride)) + 1
         if pad and (count - 1) * stride >= side + pad:
             count -= 1
-        pane = Pane(kernel, stride, pad, True, bool(pad))
-        assert pane.count(side) == count
-        assert pane.behind(side) + pad + side == (count - 1) * stride + kernel
+        windows = Pane(kernel, stride, pad, True, bool(pad)).over(side)
+        assert windows.count == count
+        assert windows.missing + pad + side == (count - 1) * stride + kernel
 
 
 @pytest.mark.parametrize(
