@@ -16,12 +16,15 @@ from tests.conftest import MakePictures
 from tests.data.packed import pack
 
 
-def write(path: Path, width: int, height: int, colour: object, **more: object) -> None:
+def write(
+    path: Path, width: int, height: int, colour: int | tuple[int, int, int], *, exif: bytes = b""
+) -> None:
+    """Write a picture of one colour; a number is a gray one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = io.BytesIO()
     kind = "JPEG" if path.suffix == ".jpg" else "PNG"
     mode = "L" if isinstance(colour, int) else "RGB"
-    Image.new(mode, (width, height), colour).save(data, kind, **more)  # type: ignore[arg-type]
+    Image.new(mode, (width, height), colour).save(data, kind, exif=exif)
     path.write_bytes(data.getvalue())
 
 
@@ -33,7 +36,7 @@ def mixed(tmp_path: Path) -> Path:
     turned[0x0112] = 6  # stored lying, shown upright
     write(root / "train/cat/1.jpg", 60, 40, (200, 30, 30))
     write(root / "train/cat/2.png", 20, 80, (10, 200, 10))
-    write(root / "train/cat/3.jpg", 90, 30, (30, 30, 200), exif=turned)
+    write(root / "train/cat/3.jpg", 90, 30, (30, 30, 200), exif=turned.tobytes())
     write(root / "train/dog/1.png", 50, 50, 77)
     (root / "train/dog/2.jpg").write_bytes(b"<html>")
     write(root / "val/cat/1.jpg", 60, 40, (200, 30, 30))
