@@ -134,7 +134,7 @@ def table(
     name = re.sub(r"<[^>]*>", "", caption)
     return (
         f'<div class="scroll" role="region" aria-label="{name}" tabindex="0">\n'
-        f"<table{shown}>\n<caption>{caption}</caption>\n"
+        f"<table{shown}>\n<caption><span>{caption}</span></caption>\n"
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 

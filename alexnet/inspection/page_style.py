@@ -47,8 +47,9 @@ table {
   border-collapse: collapse; font-size: .92rem; line-height: 1.4; min-width: min(100%, 27rem);
 }
 table.names, table.settings { min-width: 100%; }
-caption {
-  text-align: left; color: var(--muted); font-size: .9rem; padding: 0 0 .5rem; max-width: 68ch;
+caption { text-align: left; color: var(--muted); font-size: .9rem; padding: 0 0 .5rem; }
+caption span {
+  display: inline-block; position: sticky; left: 0; max-width: min(68ch, calc(100vw - 2.5rem));
 }
 th, td { padding: .34rem 1.1rem .34rem 0; text-align: left; vertical-align: baseline; }
 th:last-child, td:last-child { padding-right: 0; }
@@ -56,6 +57,7 @@ thead th { font-weight: 600; border-bottom: 1px solid var(--ink); vertical-align
 tbody tr { border-bottom: 1px solid var(--rule); }
 tbody th { font-weight: 400; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead .number { white-space: normal; }
 .names tbody th { overflow-wrap: anywhere; min-width: 7rem; }
 .settings tbody th { padding-right: 1.5rem; }
 .settings small { display: block; color: var(--muted); font-size: .92em; max-width: 56ch; }
@@ -67,7 +69,7 @@ thead th.whisker { vertical-align: bottom; font-weight: 400; color: var(--muted)
 code { font: .88em/1.5 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; }
 pre {
   margin: 0 0 1.25rem; padding: .8rem 1rem; background: var(--shade); border-radius: 4px;
-  overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  overflow-x: auto; white-space: pre;
 }
 figure { margin: 0 0 1.75rem; }
 figcaption { color: var(--muted); font-size: .9rem; margin-top: .5rem; max-width: 68ch; }
@@ -77,11 +79,7 @@ svg.plot text { fill: currentColor; font-family: inherit !important; }
 figure > img { display: block; max-width: 100%; height: auto; }
 .paper { background: #ffffff; border-radius: 4px; }
 img.pixels { image-rendering: pixelated; }
-img.sheet { width: 100%; max-width: 40rem; }
 .confusion table { min-width: 0; width: auto; font-size: .84rem; }
-.confusion caption span {
-  display: inline-block; position: sticky; left: 0; max-width: min(68ch, calc(100vw - 2.5rem));
-}
 .confusion thead th {
   border: 0; padding: .4rem 0; font-weight: 400; text-align: left; vertical-align: middle;
   writing-mode: vertical-rl; rotate: 180deg;
@@ -131,6 +129,7 @@ footer {
   table { font-size: .84rem; }
   th, td { padding-right: .65rem; }
   th.whisker, td.whisker { display: none; }
+  .confusion td { min-width: 1.9rem; }
   .mistakes { grid-template-columns: repeat(2, 1fr); gap: 1.1rem .8rem; }
 }
 @media print {
@@ -141,6 +140,7 @@ footer {
   body { max-width: none; padding: 0; font-size: 10pt; display: block; }
   nav { display: none; }
   .scroll { overflow: visible; }
+  pre { white-space: pre-wrap; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
   tr, figure, li, dt, dd { break-inside: avoid; }
   h2, h3, caption, thead { break-after: avoid; }

@@ -29,7 +29,7 @@ MOST_POINTS = 600
 """Points of a curve; of more lines of the journal the means of neighbours are drawn."""
 MOST_LINES = 12
 """Lines of a table that is no part of the result; more are folded."""
-KERNEL_SIDE = 32
+KERNEL_SIDE = 44
 """Dots a side of an enlarged kernel, about."""
 ACROSS = 12
 
@@ -188,7 +188,7 @@ def _kernels(first: FirstKernels) -> str:
         if measured:
             title += f", colourfulness {measured.colourfulness[number]:.2f}"
         sheet = kernel_sheet([signed(kernel) for kernel in kernels])
-        content = html.image(sheet, title, style="pixels sheet")
+        content = html.image(sheet, title, style="pixels")
         parts.append(html.figure(content, escape(title)))
     text = "Each kernel is scaled by its own largest weight; middle gray is 0."
     if measured:
@@ -207,7 +207,7 @@ def kernel_sheet(images: Sequence[Image]) -> Image:
 
     Shapes:  images (h, w, 3) -> (rows, columns, 4) RGBA.
     """
-    times = max(1, KERNEL_SIDE // images[0].shape[0])
+    times = max(1, round(KERNEL_SIDE / images[0].shape[0]))
     large = [image.repeat(times, 0).repeat(times, 1) for image in images]
     across = min(ACROSS, len(large))
     sheet = tile(large, across, gap=4)
