@@ -2,7 +2,8 @@
 
 The filter is the antialiased bilinear one: a triangle as wide as a new pixel, as in Pillow and in
 torchvision. By the compiled kernel, or where there is none by torch's own operation; both add up
-the same integers, so that a picture has the same bytes on every machine.
+the same integers, so that a picture has the same bytes on every machine. Torch is imported when
+something is scaled: a process that only decodes pictures does without it.
 """
 
 import ctypes
@@ -10,10 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn.functional import interpolate
-
-from alexnet.native import library
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,6 +34,8 @@ def resize(pixels: Pixels, sides: tuple[int, int], window: Window) -> Pixels:
 
     Shapes:  (H, W, 3) -> (window.height, window.width, 3), C-contiguous; the window lies inside.
     """
+    from alexnet.native import library
+
     kernels = library.library()
     if kernels is None:
         return resize_twin(pixels, sides, window)
@@ -49,6 +48,9 @@ def resize(pixels: Pixels, sides: tuple[int, int], window: Window) -> Pixels:
 
 def resize_twin(pixels: Pixels, sides: tuple[int, int], window: Window) -> Pixels:
     """Do the same with torch's operation, which scales all of the picture."""
+    import torch
+    from torch.nn.functional import interpolate
+
     # The batch axis comes first: only then does torch see the channels-last layout that its fast
     # kernel is for.
     batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)
