@@ -131,7 +131,8 @@ def _cells(counts: Counts) -> str:
     )
     return (
         '<div class="scroll confusion" role="region" aria-label="Confusion matrix" tabindex="0">\n'
-        f"<table>\n<caption><span>{caption}</span></caption>\n<thead><tr><td></td>{header}</tr></thead>\n"
+        f"<table>\n<caption><span>{caption}</span></caption>\n"
+        f"<thead><tr><td></td>{header}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 
