@@ -10,7 +10,7 @@ from alexnet.cli.tables import note
 
 if TYPE_CHECKING:
     from alexnet.data.pictures import Pictures
-    from alexnet.inspection.figure_set import Subject
+    from alexnet.inspection.subject import Subject
 
 
 @Parameter(name="*")
@@ -19,8 +19,8 @@ class Looked:
     """What is looked at, and where."""
 
     layer: str = ""
-    """Layer whose units grad-cam, deconvnet, exciting and maximised show; without it the last with
-    maps, and for maximised the classes."""
+    """Layer whose units grad-cam, deconvnet, exciting and maximised show, by a name of the paper,
+    of Caffe or of torchvision; without it the last with maps, and for maximised the classes."""
     pictures: int = 1000
     """The most pictures to look through, spread evenly over the data."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -52,9 +52,10 @@ def figures(
     if looked.pictures < 1:
         raise ValueError(f"pictures is {looked.pictures}; it must be at least 1")
     from alexnet.device import choose_device
-    from alexnet.inspection.figure_set import FIGURES, Subject, choose_figures
+    from alexnet.inspection.figure_set import FIGURES, choose_figures
     from alexnet.inspection.panels import check_matplotlib
-    from alexnet.inspection.watch import find_layer
+    from alexnet.inspection.subject import Subject
+    from alexnet.inspection.watch import named_layer
     from alexnet.model import open_model
     from alexnet.store import make_folder
     from alexnet.training.journal import read_journal
@@ -63,7 +64,7 @@ def figures(
     choose_figures(only or [], have_pictures=True)  # a name that is none is said before all else
     model = open_model(run, device=choose_device(looked.device))
     if looked.layer:
-        find_layer(model.net, looked.layer)
+        named_layer(model.net, looked.layer)
     tested, trained = _open_pictures(run, data, model.classes)
     names = choose_figures(only or [], have_pictures=tested is not None)
     journals = [folder / "journal.jsonl" for folder in (run, run.parent)]
@@ -94,13 +95,17 @@ def _draw(name: str, subject: "Subject", folder: Path, *, must: bool) -> None:
 
     try:
         drawn = FIGURES[name].draw(subject)
+        told = FIGURES[name].says
+        sentence = told(subject) if told else ""
     except ValueError as error:
         if must:
             raise
         note(f"left out {name}: {error}")
         return
     files = save_figure(drawn, folder, name)
-    print(f"{files[0]} and {files[1].suffix}: {FIGURES[name].about}")
+    print(f"{files[0]} and {files[1].suffix}: {FIGURES[name].about}", flush=True)
+    if sentence:
+        print(f"  {sentence}", flush=True)
 
 
 def _open_pictures(

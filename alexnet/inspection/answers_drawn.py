@@ -5,16 +5,23 @@ each, bars for the five answers, the true one marked. Right, test pictures in th
 the training pictures whose last hidden layers have the smallest Euclidean distance.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from alexnet.inspection.panels import BLUE, GREY, ORANGE, SMALL, Image, new_figure, shorten, show
-from alexnet.inspection.watch import last_weights
-from alexnet.nets.chain import Chain
+from alexnet.inspection.panels import (
+    BLUE,
+    GREY,
+    ORANGE,
+    SMALL,
+    Image,
+    new_figure,
+    percent,
+    shorten,
+    show,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +47,10 @@ def draw_answers(
 
     Shapes:  probabilities (pictures, classes).
     """
-    rows = -(-len(pictures) // ACROSS)
-    figure = new_figure(8.2, 3.6 * rows, title)
-    ratios = (2.4, 1) * rows
+    rows, bars_each = -(-len(pictures) // ACROSS), min(SHOWN_ANSWERS, probabilities.shape[1])
+    high = 0.1 + 0.18 * bars_each
+    figure = new_figure(8.2, (2.5 + high) * rows + 0.2, title)
+    ratios = (2.4, high) * rows
     grid = figure.subplots(2 * rows, ACROSS, squeeze=False, height_ratios=ratios)
     for place, axes in enumerate(grid[::2].flat):
         bars = grid[place // ACROSS * 2 + 1][place % ACROSS]
@@ -51,7 +59,7 @@ def draw_answers(
             bars.set_axis_off()
             continue
         shown = pictures[place]
-        show(axes, shown.image, below=shorten(classes[shown.label], 24))
+        show(axes, shown.image, below=shorten(classes[shown.label], 30))
         _draw_bars(bars, probabilities[place], shown.label, classes)
     return figure
 
@@ -69,48 +77,15 @@ def _draw_bars(axes: "Axes", p: Tensor, label: int, classes: Sequence[str]) -> N
             height=0.86,
             alpha=0.55,
         )
-        text = f"{shorten(classes[answer], 20)}  {float(p[answer]):.0%}"
+        text = f"{shorten(classes[answer], 23)}  {percent(float(p[answer]))}"
         weight = "bold" if right else "normal"
         axes.text(0.02, row, text, va="center", fontsize=SMALL, fontweight=weight)
     axes.set_xlim(0, 1)
-    axes.set_ylim(SHOWN_ANSWERS - 0.5, -0.5)
+    axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color("#cccccc")
-
-
-@torch.no_grad()
-def hidden(net: Chain, batches: Iterable[Tensor]) -> Tensor:
-    """Return the last hidden layer of pictures: what the layer of the logits reads.
-
-    Shapes:  batches of (N, C, H, W) -> (pictures, units) float32.
-    """
-    net.eval()
-    found: list[Tensor] = []
-
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0].detach().float().flatten(1).cpu())
-
-    handle = net.get_submodule(last_weights(net)).register_forward_pre_hook(keep)
-    try:
-        for x in batches:
-            net(x)
-    finally:
-        handle.remove()
-    return torch.cat(found)
-
-
-def neighbours(queries: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return distances and numbers of the nearest of `known` to each query, the nearest first.
-
-        d[i, j] = |queries_i - known_j|
-
-    Shapes:  queries (Q, D), known (K, D) -> (Q, min(count, K)) twice.
-    """
-    distances = torch.cdist(queries.double(), known.double())
-    order = distances.argsort(dim=1, stable=True)[:, :count]
-    return distances.gather(1, order).float(), order
 
 
 def draw_neighbours(

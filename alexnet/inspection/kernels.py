@@ -6,6 +6,8 @@ is ours.
 """
 
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,26 @@ class Specialisation:
     ordered: float
     """Probability that a kernel of the most colourful column is more so than one of the least: .5
     for columns that are alike, 1 where they are wholly apart."""
+    by_chance: float
+    """What `ordered` stays below in 95 of 100 nets whose kernels fall into columns by lot."""
+
+    @property
+    def specialised(self) -> bool:
+        """Whether the columns are further apart than chance puts them."""
+        return self.ordered > self.by_chance
+
+
+def describe(found: Specialisation) -> str:
+    """Say in a sentence how far the columns have specialised."""
+    means = found.colourfulness
+    most, least = (means.index(pick(means)) + 1 for pick in (max, min))
+    verdict = "" if found.specialised else "not "
+    return (
+        f"the columns are {verdict}specialised in colour: a kernel of column {most} is more "
+        f"colourful than one of column {least} in {found.ordered:.0%} of pairs (50%: alike, up to "
+        f"{found.by_chance:.0%}: chance, 100%: wholly apart); mean colourfulness "
+        f"{max(means):.2f} and {min(means):.2f}"
+    )
 
 
 def first_kernels(net: Chain) -> tuple[str, Tensor, int]:
@@ -68,6 +90,11 @@ def colourfulness(kernels: Tensor) -> Tensor:
 def specialisation(kernels: Tensor, columns: int) -> Specialisation:
     """Compare the colourfulness of the columns' kernels.
 
+    `by_chance` is that of Mann and Whitney's U, near normal, for the two columns most unlike each
+    other (Bonferroni: the level is shared among all pairs of columns).
+
+        1/2 + z * sqrt((2 m + 1) / (12 m^2)),   m kernels in each column
+
     Shapes:  kernels (K, C, height, width).
     Raises:  ValueError if the kernels do not fall into so many columns.
     """
@@ -77,8 +104,13 @@ def specialisation(kernels: Tensor, columns: int) -> Specialisation:
     means = parts.mean(1)
     most, least = parts[int(means.argmax())], parts[int(means.argmin())]
     above = (most[:, None] > least).double() + (most[:, None] == least).double() / 2
+    size, pairs = parts.shape[1], max(1, columns * (columns - 1) // 2)
+    z = NormalDist().inv_cdf(1 - 0.05 / (2 * pairs))
     return Specialisation(
-        tuple(means.tolist()), float(means.max() - means.min()), float(above.mean())
+        tuple(means.tolist()),
+        float(means.max() - means.min()),
+        float(above.mean()),
+        min(1.0, 0.5 + z * sqrt((2 * size + 1) / (12 * size**2))),
     )
 
 

@@ -6,13 +6,19 @@ Sources: Krizhevsky 2012, figure 3 (kernels of conv1, one column above the other
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet.inspection.kernels import RANDOM_COLOURFULNESS, colourfulness, specialisation
+from alexnet.inspection.kernels import (
+    RANDOM_COLOURFULNESS,
+    colourfulness,
+    describe,
+    specialisation,
+)
 from alexnet.inspection.panels import (
     BLUE,
     GREY,
@@ -57,7 +63,7 @@ def draw_kernels(kernels: Tensor, *, columns: int, title: str) -> "Figure":
     parts = kernels.chunk(columns)
     rows = [-(-len(part) // ACROSS) for part in parts]
     across = min(ACROSS, len(parts[0]))
-    figure = new_figure(7, 0.45 * sum(rows) + 0.25 * columns + (2.2 if coloured else 0.5), title)
+    figure = new_figure(7, 0.45 * sum(rows) + 0.25 * columns + (2.4 if coloured else 0.5), title)
     ratios = [0.45 * count for count in rows] + ([1.2] if coloured else [])
     grid = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     measured = specialisation(kernels, columns) if coloured else None
@@ -71,8 +77,7 @@ def draw_kernels(kernels: Tensor, *, columns: int, title: str) -> "Figure":
     if measured:
         _draw_colourfulness(grid[-1], [colourfulness(part) for part in parts])
         if columns > 1:
-            text = f"difference {measured.difference:.2f}, in order {measured.ordered:.0%} of pairs"
-            grid[-1].set_title(text, fontsize=SMALL)
+            grid[-1].set_title("\n".join(wrap(describe(measured), 95)), fontsize=SMALL)
     return figure
 
 
@@ -85,7 +90,7 @@ def _draw_colourfulness(axes: "Axes", parts: Sequence[Tensor]) -> None:
     styles = ((BLUE, "-"), (ORANGE, "--"), (GREY, "-."), ("black", ":"))
     for number, part in enumerate(parts):
         colour, line = styles[number % len(styles)]
-        label = f"column {number + 1}" if len(parts) > 1 else "kernels"
+        label = f"column {number + 1}"
         axes.hist(
             part.tolist(), bins, histtype="step", color=colour, linestyle=line, lw=1.6, label=label
         )
@@ -103,7 +108,8 @@ def _draw_colourfulness(axes: "Axes", parts: Sequence[Tensor]) -> None:
     axes.set_xlabel("colourfulness: 0 gray alone, 1 colour alone", fontsize=SMALL)
     axes.set_ylabel("kernels", fontsize=SMALL)
     axes.tick_params(labelsize=SMALL)
-    axes.legend(fontsize=SMALL, frameon=False, loc="upper left")
+    if len(parts) > 1:
+        axes.legend(fontsize=SMALL, frameon=False, loc="upper left")
 
 
 def draw_activations(
@@ -111,27 +117,32 @@ def draw_activations(
 ) -> "Figure":
     """Draw a picture and, of each layer, the maps that it excites most.
 
-    A row's maps share a scale, black 0 or less and yellow the row's largest.
+    A row's maps share a scale: dark 0 and yellow the row's largest, or where some are negative
+    orange for these, white 0 and purple the row's largest.
 
     Shapes:  layers (name, (C, H, W)) each.
     """
-    figure = new_figure(8.2, 0.98 * (len(layers) + 1) + 0.3, title)
+    most = min(most, max(4, *(len(maps) for _, maps in layers)))
+    figure = new_figure(0.7 + 0.93 * (most + 1), 0.98 * (len(layers) + 1) + 0.3, title)
     grid = figure.subplots(len(layers) + 1, most + 1, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     grid[0][0].imshow(image)
-    grid[0][1].text(
-        0, 0.5, "the picture as the net sees it", fontsize=SMALL, va="center", in_layout=False
-    )
+    text = "the picture as the net sees it"
+    if any(bool((maps < 0).any()) for _, maps in layers):
+        text += "\norange: below 0; purple: above"
+    grid[0][1].text(0, 0.5, text, fontsize=SMALL, va="center", in_layout=False)
     for line, (name, maps) in zip(grid[1:], layers, strict=True):
         shape = " x ".join(map(str, maps.shape))
         line[0].text(
             1, 0.5, f"{name}\n{shape}", fontsize=SMALL, va="center", ha="right", in_layout=False
         )
-        order = maps.amax((1, 2)).argsort(descending=True, stable=True)[:most].tolist()
-        largest = max(float(maps.max()), 1e-20)
+        order = maps.abs().amax((1, 2)).argsort(descending=True, stable=True)[:most].tolist()
+        two_sided = bool((maps < 0).any())
+        largest = max(float(maps.abs().max()), 1e-20)
+        colours, lowest = ("PuOr", -largest) if two_sided else ("viridis", 0.0)
         for axes, channel in zip(line[1:], order, strict=False):
-            axes.imshow(maps[channel].numpy(), cmap="viridis", vmin=0, vmax=largest)
+            axes.imshow(maps[channel].numpy(), cmap=colours, vmin=lowest, vmax=largest)
             axes.set_title(f"{channel}", fontsize=6, pad=1.5)
     return figure
 
@@ -140,8 +151,8 @@ def draw_excited(items: Sequence[Excited], *, across: int, wide: int, title: str
     """Draw for each unit its pictures, `wide` beside each other, `across` units a row."""
     rows = -(-len(items) // across)
     per_unit = -(-max(len(item.images) for item in items) // wide)
-    each = 7.4 / across
-    figure = new_figure(7.6, rows * (each * per_unit / wide + 0.28) + 0.5, title)
+    each, lines = 7.4 / across, max(item.title.count("\n") + 1 for item in items)
+    figure = new_figure(7.6, rows * (each * per_unit / wide + 0.14 + 0.14 * lines) + 0.5, title)
     grid = figure.subplots(rows, across, squeeze=False)
     for axes in grid.flat:
         bare(axes)

@@ -7,6 +7,7 @@ convolution; arrows cross where a layer reads all columns.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 from alexnet.inspection.panels import BLUE, GREY, ORANGE, SMALL, new_figure, shorten
 from alexnet.inspection.watch import watched
+from alexnet.layers.inner_product import InnerProduct
+from alexnet.layers.partial_convolution import PartialConvolution
+from alexnet.layers.subsampling import Subsampling
 from alexnet.nets.chain import Chain
 
 if TYPE_CHECKING:
@@ -23,9 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 9
-"""Boxes a row."""
+"""The most boxes a row."""
 PLACE = 1.35
 """Inches for a box and its arrow."""
+LINE = 0.125
+"""Inches for a line below a box."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ def boxes(net: Chain, x: Tensor) -> tuple[list[Box], int]:
         if _is_drawn(layer):
             box = Box(name, shape, _kernel(layer), crossing=_groups(layer) == 1)
             found = _add(found, box)
-        elif "Pool" in type(layer).__name__ or type(layer).__name__ == "Subsampling":
-            kind = "average pool" if "Av" in type(layer).__name__ else "max pool"
+        elif kind := _pool(layer):
             found[-1] = replace(found[-1], below=f"{kind} to {shape[-1]}")
     groups = [_groups(layer) for _, layer in steps if isinstance(layer, nn.Conv2d)]
     columns = groups[1] if len(groups) > 1 and 1 < groups[1] <= 4 else 1
@@ -70,23 +75,32 @@ def boxes(net: Chain, x: Tensor) -> tuple[list[Box], int]:
 
 
 def draw_net(net: Chain, x: Tensor, title: str) -> "Figure":
-    """Draw a net; see `boxes`."""
+    """Draw a net; see `boxes`. Between the layers of one that branches stand no arrows."""
     found, columns = boxes(net, x)
-    rows = [found[first : first + ACROSS] for first in range(0, len(found), ACROSS)]
-    width = PLACE * min(len(found), ACROSS) + 0.4
-    figure = new_figure(width, (1.5 * columns + 1.1) * len(rows) + 0.4, title)
-    grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    across = -(-len(found) // -(-len(found) // ACROSS))
+    rows = [found[first : first + across] for first in range(0, len(found), across)]
+    depths = [0.1 + LINE * max(len(_lines(box)) for box in row) for row in rows]
+    heights = [1.5 * columns + 0.15 + depth for depth in depths]
+    width = PLACE * across + 0.3
+    figure = new_figure(width, sum(heights) + 0.5, title)
+    grid = figure.subplots(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
     side = max(box.shape[-1] for box in found if len(box.shape) == 3)
-    for number, (axes, row) in enumerate(zip(grid, rows, strict=True)):
-        axes.set_xlim(-0.2, PLACE * min(len(found), ACROSS) + 0.1)
-        axes.set_ylim(-0.85, 1.5 * columns + 0.1)
+    before: Box | None = None
+    for axes, row, depth in zip(grid, rows, depths, strict=True):
+        axes.set_xlim(-0.2, PLACE * across + 0.1)
+        axes.set_ylim(-depth, 1.5 * columns + 0.15)
         axes.set_aspect("equal")
         axes.set_axis_off()
         for place, box in enumerate(row):
             parts = 1 if box.name == "input" or box is found[-1] else columns
             _draw_box(axes, box, place * PLACE, parts, columns, side)
-            if number or place:
-                _draw_arrows(axes, box, place * PLACE, parts, columns, first=found[1] is box)
+            if before and not net.branches:
+                sources = 1 if before.name == "input" else columns
+                wide, _, deep = _extent(before, sources, side)
+                start = (place - 1) * PLACE + 0.35 + wide + deep + 0.04 if place else -0.15
+                span = (start, place * PLACE + 0.33)
+                _draw_arrows(axes, box, span, (sources, parts, columns))
+            before = box
     return figure
 
 
@@ -114,11 +128,26 @@ def _is_drawn(layer: nn.Module) -> bool:
     )
 
 
+def _pool(layer: nn.Module) -> str:
+    """Return what kind of pool a layer is, "" for none."""
+    kind = type(layer).__name__
+    if isinstance(layer, Subsampling):
+        return "subsampled"
+    if "Pool" not in kind:
+        return ""
+    return "average pool" if "Av" in kind else "max pool"
+
+
 def _kernel(layer: nn.Module) -> str:
+    if isinstance(layer, PartialConvolution):
+        return f"{layer.size} x {layer.size}, partly connected"
     if isinstance(layer, nn.Conv2d):
         size = f"{layer.kernel_size[0]} x {layer.kernel_size[1]}"
         return size if layer.stride[0] == 1 else f"{size}, stride {layer.stride[0]}"
-    return "" if isinstance(layer, nn.Linear) else type(layer).__name__.lower()
+    if isinstance(layer, nn.Linear | InnerProduct):
+        return ""
+    words = re.findall("[A-Z][a-z0-9]*", type(layer).__name__)
+    return " ".join(words).lower()
 
 
 def _groups(layer: nn.Module) -> int:
@@ -149,31 +178,36 @@ def _draw_box(axes: "Axes", box: Box, left: float, parts: int, columns: int, sid
         for corners, fill in ((face, "#cfe3f1"), (top, "#e9f2f9"), (end, "#a9cce3")):
             if depth or corners is face:
                 axes.add_patch(Polygon(corners, facecolor=fill, edgecolor="black", lw=0.7))
-    lines = [f"{shorten(box.name, 26)}", " x ".join(map(str, box.shape))]
-    if box.repeated > 1:
-        lines[0] = "\nto ".join(shorten(name, 24) for name in box.name.split(" to "))
-        lines[1] += f", {box.repeated} times"
-    lines += [line for line in (box.kernel, box.below) if line]
-    axes.text(left + 0.5, -0.05, "\n".join(lines), ha="center", va="top", fontsize=SMALL - 1)
+    lines = "\n".join(_lines(box))
+    axes.text(left + 0.5, -0.05, lines, ha="center", va="top", fontsize=SMALL - 1)
+
+
+def _lines(box: Box) -> list[str]:
+    """Return what stands below a box."""
+    names = [shorten(name, 22) for name in box.name.split(" to ")]
+    size = " x ".join(map(str, box.shape))
+    size += f", {box.repeated} times" if box.repeated > 1 else ""
+    names[1:] = [f"to {name}" for name in names[1:]]
+    return [*names, size, *(line for line in (box.kernel, box.below) if line)]
 
 
 def _draw_arrows(
-    axes: "Axes", box: Box, left: float, parts: int, columns: int, *, first: bool
+    axes: "Axes", box: Box, span: tuple[float, float], counts: tuple[int, int, int]
 ) -> None:
-    starts = [0.0] if first else [_middle(p, columns, columns) for p in range(columns)]
-    starts = [_middle(0, 1, columns)] if first else starts
-    for part, source in _pairs(parts, len(starts), box.crossing):
-        straight = parts == len(starts) and part == source
+    """Draw arrows over a span of x to a box; counts are parts before, here, and columns."""
+    sources, parts, columns = counts
+    for part, source in _pairs(parts, sources, box.crossing):
+        straight = parts == sources and part == source
         axes.annotate(
             "",
-            (left + 0.33, _middle(part, parts, columns)),
-            (left - 0.12, starts[source]),
+            (span[1], _middle(part, parts, columns)),
+            (span[0], _middle(source, sources, columns)),
             arrowprops={
                 "arrowstyle": "->",
                 "lw": 0.8,
                 "shrinkA": 0,
                 "shrinkB": 0,
-                "color": GREY if straight else ORANGE if parts > 1 and len(starts) > 1 else BLUE,
+                "color": GREY if straight else ORANGE if parts > 1 and sources > 1 else BLUE,
                 "linestyle": "-" if straight else "--",
             },
         )

@@ -101,6 +101,11 @@ def shorten(name: str, most: int = 18) -> str:
     return plain if len(plain) <= most else plain[: most - 2] + ".."
 
 
+def percent(share: float) -> str:
+    """Write a share as a whole percentage, one below 10 % with a digit more."""
+    return f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}"
+
+
 def tile(images: Sequence[Image], columns: int, *, gap: int = 1) -> Image:
     """Put pictures of one size beside and below each other on white.
 

@@ -1,13 +1,16 @@
 """Layers of a net watched while it answers: what they give, with the gradients that lead on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from alexnet.inspection.layer_names import resolve
 from alexnet.nearest import nearest
 from alexnet.nets.chain import Chain, leaves
+from alexnet.text.picture import PictureNet
 
 
 def layer_names(net: Chain) -> list[str]:
@@ -28,6 +31,24 @@ def find_layer(net: Chain, name: str) -> nn.Module:
         steps = ", ".join(step for step, _ in net.steps())
         raise ValueError(f"no layer is called {name!r}{nearest(name, known)}; they are {steps}")
     return net.get_submodule(name)
+
+
+def named_layer(net: Chain, name: str) -> str:
+    """Return the layer whose output a name of the paper, of Caffe or of torchvision means.
+
+    `alexnet.inspection.layer_names` has the rule: conv5 is after its ReLU, conv5:before is not.
+
+    Raises: ValueError if nothing has that name, or what has it does not lead to the logits.
+    """
+    layer = resolve(net, name).layer
+    if isinstance(net, PictureNet):
+        tops = {str(r["name"]): str(r["top"][0]) for r in net.body.records if r["top"]}
+        blob = tops.get(layer, layer)
+        makers = [str(r["name"]) for r in net.body.records if blob in r["top"]]
+        made = net.body.layers[makers[-1]]  # the last of those that work in place
+        layer = next((own for own, each in net.named_children() if each is made), makers[-1])
+    find_layer(net, layer)
+    return layer
 
 
 @contextmanager
@@ -76,6 +97,17 @@ def map_layers(net: Chain, x: Tensor) -> dict[str, tuple[int, int, int]]:
         if len(shape) == 3 and shape[1] * shape[2] > 1:
             found[name] = (int(shape[0]), int(shape[1]), int(shape[2]))
     return found
+
+
+def without_doubles(net: Chain, names: Iterable[str]) -> list[str]:
+    """Leave out of a net's steps those whose activation follows: it shows the same, cut off."""
+    steps = list(net.steps())
+    doubles = {
+        name
+        for (name, _), (_, after) in pairwise(steps)
+        if not net.branches and _keeps_maps(after)
+    }
+    return [name for name in names if name not in doubles]
 
 
 def last_maps(net: Chain, x: Tensor) -> str:

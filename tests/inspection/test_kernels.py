@@ -41,6 +41,17 @@ def test_columns_that_are_apart_are_wholly_in_order() -> None:
         specialisation(torch.cat([gray, colour]), 3)
 
 
+def test_columns_drawn_by_lot_pass_for_specialised_once_in_twenty() -> None:
+    generator = torch.Generator().manual_seed(3)
+    found = [
+        specialisation(torch.randn(48, 3, 3, 3, generator=generator), 2).specialised
+        for _ in range(400)
+    ]
+    assert sum(found) == pytest.approx(20, abs=13)  # 3 deviations of a binomial
+    three = specialisation(torch.randn(48, 3, 3, 3, generator=generator), 3)
+    assert three.by_chance > 0.5 + 2.3 * (33 / (12 * 256)) ** 0.5  # of three pairs, z is 2.39
+
+
 def test_columns_are_the_groups_of_the_second_convolution() -> None:
     net = TINY.build(classes=2)
     name, kernels, columns = first_kernels(net)

@@ -60,3 +60,9 @@ def test_without_matplotlib_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(panels, "find_spec", lambda name: None)
     with pytest.raises(OSError, match=r"need matplotlib; .* pip install 'alexnet\[figures\]'"):
         panels.new_figure(1, 1)
+
+
+def test_small_shares_have_a_digit_more() -> None:
+    shares = (1, 0.976, 0.1, 0.0995, 0.0994, 0.0012, 0)
+    found = [panels.percent(share) for share in shares]
+    assert found == ["100%", "98%", "10%", "10%", "9.9%", "0.1%", "0.0%"]

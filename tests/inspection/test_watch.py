@@ -9,11 +9,16 @@ from alexnet.inspection.watch import (
     last_weights,
     layer_names,
     map_layers,
+    named_layer,
     watched,
+    without_doubles,
 )
 from alexnet.nets import NETS
 from alexnet.nets.chain import Chain
+from alexnet.text.picture import preset_of
+from alexnet.text.prototxt import parse
 from tests.conftest import TINY
+from tests.text.small_nets import conv, inner, layer
 
 
 def a_net() -> Chain:
@@ -53,6 +58,41 @@ def test_the_last_weights_are_those_of_the_logits() -> None:
 def test_an_unknown_layer_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no layer is called 'conv6' \(did you mean 'conv5'"):
         find_layer(a_net(), "conv6")
+
+
+def test_names_of_three_worlds_lead_to_a_layer() -> None:
+    net = a_net()
+    wanted = {"conv5": "relu5", "conv5:before": "conv5", "features.11": "relu5", "fc8": "fc8"}
+    assert {name: named_layer(net, name) for name in wanted} == wanted
+    with pytest.raises(ValueError, match=r"no layer is called 'conv6' \(did you mean 'conv"):
+        named_layer(net, "conv6")
+
+
+def test_a_blob_of_a_text_is_the_last_layer_that_works_on_it() -> None:
+    text = (
+        'layer { name: "data" type: "Input" top: "data" '
+        "input_param { shape { dim: 1 dim: 3 dim: 15 dim: 15 } } }\n"
+        + conv("conv.1", "data")
+        + layer("relu.1", "ReLU", "conv.1", "conv.1")
+        + inner("fc2", "conv.1", outputs=2)
+    )
+    net = preset_of(parse(text, "NetParameter", source="a test"), source="a test").build(classes=2)
+    names = ("conv.1", "relu.1", "fc2")
+    assert [named_layer(net, name) for name in names] == ["relu_1", "relu_1", "fc2"]
+    x = torch.randn(1, 3, 15, 15)
+    with watched(net, ["relu_1"]) as kept:
+        net(x)
+    assert torch.equal(kept["relu_1"], net.activations(x, ["conv.1"])["conv.1"])
+    with pytest.raises(ValueError, match=r"no layer or blob is called 'fc3' \(did you mean 'fc2'"):
+        named_layer(net, "fc3")
+
+
+def test_layers_whose_activation_follows_are_doubles() -> None:
+    with torch.device("meta"):
+        net = NETS["resnet18"].build(classes=2)
+    names = ["conv1", "bn1", "relu1", "pool1", "conv2_1"]
+    assert without_doubles(net, names) == ["relu1", "pool1", "conv2_1"]
+    assert without_doubles(a_net(), ["conv1", "relu1", "norm1"]) == ["relu1", "norm1"]
 
 
 def test_layers_within_blocks_have_names_too() -> None:
