@@ -34,6 +34,7 @@ app.command("alexnet.cli.features:similar", help="Find the pictures most like a 
 app.command("alexnet.cli.nets:summary", help="Print every layer of a net with its figures.")
 app.command("alexnet.cli.nets:compare", help="Print the differences of two nets.")
 app.command("alexnet.cli.figures:figures", help="Draw what a net has learned, in figures.")
+app.command("alexnet.cli.serve:serve", help="Serve a net to a browser and to programs.")
 app.command("alexnet.cli.report:report", help="Write a run's report and its model's card.")
 app.command("alexnet.cli.ablate:ablate", help="Compare the net with the net without a part.")
 app.command("alexnet.cli.ablate:figure1", help="Race ReLU against tanh: the paper's figure 1.")
