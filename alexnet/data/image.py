@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,8 +160,15 @@ def centre_crop(picture: Picture, size: int) -> Picture:
     return np.ascontiguousarray(picture[top : top + size, left : left + size])
 
 
-def fit_square(picture: Picture, size: int = 256) -> Picture:
+def fit_square(
+    picture: Picture,
+    size: int = 256,
+    *,
+    scale: Callable[[Picture, tuple[int, int], Window], Picture] = resize,
+) -> Picture:
     """Scale the shorter side to `size` and cut the central square.
+
+    `scale` may be numpy's `resize_numpy`, for a process without torch: the same bytes.
 
     Shapes:  (H, W, 3) -> (size, size, 3); no copy if it has that size already
     Raises:  ImageError as `resize_shorter_side`.
@@ -169,7 +177,7 @@ def fit_square(picture: Picture, size: int = 256) -> Picture:
         return centre_crop(picture, size)
     height, width = _scaled_sides(picture, size)
     window = Window((height - size) // 2, (width - size) // 2, size, size)
-    return resize(picture, (height, width), window)
+    return scale(picture, (height, width), window)
 
 
 def _scaled_sides(picture: Picture, size: int) -> tuple[int, int]:
