@@ -22,7 +22,13 @@ ABLATION = (
     *("--epochs", "4", "--picture-size", "80", "--input-size", "67"),
     *("--validate-every", "4", "--stuck-after", "0"),
 )
-RATES = ("0.003", "0.01", "0.03")
+FIGURE1 = {
+    "figure1": ("--rates", "0.0003", "0.001", "0.003"),
+    "figure1-normalised": (
+        *("--rates", "0.003", "0.01", "0.03", "--init", "normalised", "--divide-by", "64"),
+    ),
+}
+"""The weights of 2012 on grey levels, and weights and inputs scaled to deviations of about 1."""
 
 
 def main() -> None:
@@ -42,10 +48,10 @@ def main() -> None:
             *("ablate", str(options.imagenette), "--out", str(options.out / "ablation")),
             *("--seeds", str(options.seeds), "--rows", *options.rows, *ABLATION),
         ],
-        [
-            *("figure1", str(options.cifar10), "--out", str(options.out / "figure1")),
-            *("--rates", *RATES),
-        ],
+        *(
+            ["figure1", str(options.cifar10), "--out", str(options.out / name), *words]
+            for name, words in FIGURE1.items()
+        ),
     )
     print(f"Machine: {describe_machine()}\n")
     for words in commands:

@@ -15,6 +15,8 @@ from torch import nn
 from alexnet.nets.chain import Chain
 
 KERNELS = (32, 32, 64)
+WEIGHT_STD = (0.0001, 0.01, 0.01, 0.01)
+"""Deviations of the initial weights, conv1 to fc4, for inputs in grey levels."""
 POOL_SIZE, POOL_STRIDE = 3, 2
 SMALLEST = 8
 """Pixels a side of which pool3 has one."""
@@ -83,16 +85,12 @@ class FourLayerNet(Chain):
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw weights with deviation sqrt(1 / fan_in); biases are 0.
-
-        So neither kind of neuron starts with an advantage: the inputs of tanh lie where it is
-        nearly straight, and those of ReLU keep a deviation of about 1.
-        """
-        for layer in self.children():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                assert layer.bias is not None
-                layer.weight.normal_(0, layer.weight[0].numel() ** -0.5, generator=generator)
-                layer.bias.zero_()
+        """Draw weights with the deviations of layers-18pct.cfg; biases are 0."""
+        layers = [x for x in self.children() if isinstance(x, nn.Conv2d | nn.Linear)]
+        for layer, deviation in zip(layers, WEIGHT_STD, strict=True):
+            assert layer.bias is not None
+            layer.weight.normal_(0, deviation, generator=generator)
+            layer.bias.zero_()
 
 
 FOUR_LAYER = FourLayer("Krizhevsky 2012, figure 1, the solid line: ReLU")
