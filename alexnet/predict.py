@@ -1,61 +1,24 @@
 """Pictures and a model -> ranked labels, for the command line and the page."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from alexnet.data.augment import cut, same_windows
-from alexnet.data.folder import SUFFIXES, DataError
-from alexnet.data.image import ImageError, decode, decode_file, fit_square
+from alexnet.evaluation.dense import DenseNet
 from alexnet.evaluation.evaluate import probabilities
+from alexnet.evaluation.views import whole_picture
 from alexnet.model import Model
-from alexnet.nearest import nearest_beside
 from alexnet.packed import FullyConnected, pack_verified
+from alexnet.prediction import Prediction, list_pictures, open_picture
 
-STANDARD_INPUT = "-"
+__all__ = ["Prediction", "list_pictures", "packed", "predict"]
+
 BATCH_SIZE = 32
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one picture, or why there is none."""
-
-    source: str
-    """Path of the picture, "-" for standard input."""
-    labels: tuple[tuple[str, float], ...] = ()
-    """(class, probability), the most probable first."""
-    error: str = ""
-    """Why the picture was refused; empty if it was not."""
-
-
-def list_pictures(sources: Iterable[str]) -> list[str]:
-    """Replace each folder by the pictures below it, sorted; "-" stands for standard input.
-
-    Raises: DataError if a path does not exist (nearest named) or a folder has no pictures.
-    """
-    found: list[str] = []
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise DataError(
-                    f"{path} has no pictures ({', '.join(sorted(SUFFIXES))}); name another folder"
-                )
-            found += map(str, inside)
-        elif source == STANDARD_INPUT or path.exists():
-            found.append(source)
-        else:
-            raise DataError(f"{path} does not exist{nearest_beside(path)}")
-    return found
 
 
 def predict(
@@ -63,20 +26,23 @@ def predict(
     sources: Iterable[str],
     *,
     top: int = 5,
-    views: int = 1,
+    views: int | str = 1,
     dtype: torch.dtype = torch.float32,
     weights: FullyConnected = "same",
 ) -> Iterator[Prediction]:
     """Yield the ranked labels of each picture, in the order given.
 
     A picture that cannot be read yields a Prediction with its error; the others go on. The net is
-    packed for the second batch: for the first, it would take longer than it saves.
+    packed for the second batch: for the first, it would take longer than it saves. With `views`
+    "dense" it looks at the whole picture and its mirror image.
 
-    Raises: ValueError if the net cannot answer with these `weights`.
+    Raises: ValueError if the net cannot answer with these `weights` or `views`.
     """
     device = next(model.net.parameters()).device
     net: nn.Module = model.net
-    pack_at = 1 if weights == "same" else 0
+    pack_at, preprocessing = 1 if weights == "same" else 0, model.preprocessing
+    if views == "dense":
+        net, pack_at, preprocessing = dense(model, weights), -1, whole_picture(preprocessing)
     remaining = iter(sources)
     with ThreadPoolExecutor() as pool:
         for number in count():
@@ -85,12 +51,12 @@ def predict(
             if number == pack_at:
                 net = packed(model, dtype, weights)
             sizes = [model.preprocessing.picture_size] * len(names)
-            pictures = list(pool.map(_open, names, sizes))
+            pictures = list(pool.map(open_picture, names, sizes))
             good = [picture for picture in pictures if not isinstance(picture, str)]
             answers: Iterator[tuple[tuple[str, float], ...]] = iter(())
             if good:
                 batch = torch.from_numpy(np.stack(good)).to(device)
-                p = probabilities(net, batch, model.preprocessing, views=views, dtype=dtype)
+                p = probabilities(net, batch, preprocessing, views=views, dtype=dtype)
                 answers = iter(_rank(row, model.classes, top) for row in p.cpu())
             for name, picture in zip(names, pictures, strict=True):
                 if isinstance(picture, str):
@@ -114,14 +80,21 @@ def packed(model: Model, dtype: torch.dtype, weights: FullyConnected) -> nn.Modu
     return pack_verified(model.net, x, dtype=dtype, fully_connected=weights)
 
 
-def _open(name: str, size: int) -> NDArray[np.uint8] | str:
-    """Return the picture as the net's preprocessing takes it, or why it was refused."""
-    try:
-        if name == STANDARD_INPUT:
-            return fit_square(decode(sys.stdin.buffer.read(), at_least=size), size)
-        return fit_square(decode_file(Path(name), at_least=size), size)
-    except ImageError as error:
-        return str(error)
+def dense(model: Model, weights: FullyConnected = "same") -> nn.Module:
+    """Return the model's net for pictures larger than its crop.
+
+    Raises: ValueError if it has no such form, or weights of fewer bytes are asked for.
+    """
+    if weights != "same":
+        raise ValueError(
+            f"dense testing has no {weights} weights; leave --weights out, or use --views 1"
+        )
+    if model.net.branches:
+        raise ValueError(
+            "a net from a text with branches has no dense form; use --views 1 or --views 10"
+        )
+    channels = 1 if model.preprocessing.colours == "grey" else 3
+    return DenseNet(model.net.steps(), input_size=model.net.input_size, channels=channels)
 
 
 def _rank(p: torch.Tensor, classes: tuple[str, ...], top: int) -> tuple[tuple[str, float], ...]:

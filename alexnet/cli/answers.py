@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from alexnet.cli.options import Format, Json, Machine, Views, open_by
+from alexnet.cli.options import Format, Json, Machine, open_by
 from alexnet.cli.tables import note, print_json, print_table
 from alexnet.cli.tested import Extras, TestViews, print_found
 from alexnet.cli.together import together
@@ -95,7 +95,7 @@ def predict(
     run: Path,
     *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     top: int = 5,
-    views: Views = 1,
+    views: TestViews = 1,
     output: Format = Format(),  # noqa: B008
     machine: Machine = Machine(),  # noqa: B008
 ) -> int:

@@ -158,12 +158,12 @@ def make_passes(
 
     from alexnet.device import choose_dtype
     from alexnet.evaluation.views import at_scale, whole_picture
-    from alexnet.predict import packed
+    from alexnet.predict import dense, packed
 
     passes = []
     for number, model in enumerate(models):
         if views == "dense":
-            net = make_dense(model, machine)
+            net = dense(model, machine.weights)
         else:
             device = next(model.net.parameters()).device
             net = packed(model, choose_dtype(machine.precision, device), machine.weights)
@@ -174,25 +174,6 @@ def make_passes(
                 preprocessing = whole_picture(preprocessing)
             passes.append(Pass(number, net, preprocessing, columns))
     return passes
-
-
-def make_dense(model: "Model", machine: Machine) -> "torch.nn.Module":
-    """Return the net for pictures larger than its crop.
-
-    Raises: ValueError if it has no such form, or weights of fewer bytes are asked for.
-    """
-    from alexnet.evaluation.dense import DenseNet
-
-    if machine.weights != "same":
-        raise ValueError(
-            f"dense testing has no {machine.weights} weights; leave --weights out, or use --views 1"
-        )
-    if model.net.branches:
-        raise ValueError(
-            "a net from a text with branches has no dense form; use --views 1 or --views 10"
-        )
-    channels = 1 if model.preprocessing.colours == "grey" else 3
-    return DenseNet(model.net.steps(), input_size=model.net.input_size, channels=channels)
 
 
 def answer_all(

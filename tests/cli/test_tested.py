@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from alexnet.cli import run
-from alexnet.cli.options import Machine
-from alexnet.cli.tested import make_dense
 from alexnet.data.augment import cut, same_windows
 from alexnet.data.folder import list_folder
 from alexnet.data.image import fit_square
 from alexnet.model import Model, create, open_model, save_model
 from alexnet.nets import NETS
+from alexnet.predict import dense
 from alexnet.training import loop, setup
 from tests.cli.conftest import Capture
 from tests.conftest import SHAPES, TINY, make_pictures, tiny_recipe
@@ -110,7 +109,7 @@ def test_dense_answers_are_means_over_places_and_mirror_images(
 ) -> None:
     found = counts(capsys, runs[0], photos, "--views", "dense", "--scales", "131")
     model = open_model(runs[0])
-    net, listing, total = make_dense(model, Machine()), list_folder(photos), 0.0
+    net, listing, total = dense(model), list_folder(photos), 0.0
     preprocessing = replace(
         model.preprocessing, picture_size=131, crop_size=131, subtract="mean-value"
     )
@@ -225,5 +224,5 @@ def test_a_net_with_branches_has_no_dense_form(runs: list[Path]) -> None:
     model = open_model(runs[0])
     model.net.branches = True
     with pytest.raises(ValueError, match=r"^a net from a text with branches has no dense form; "):
-        make_dense(model, Machine())
+        dense(model)
     assert NETS["tiny"] is TINY
