@@ -1,11 +1,11 @@
 """A figure of what the laboratory measured: time, error and memory for each layer and algorithm."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alexnet.bench.convolutions import Comparison, Row
+from alexnet.inspection.panels import check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,14 +21,10 @@ WIDEST, LETTERS = 21.0, 11
 GREY = "#444444"
 
 
-class FiguresMissing(OSError):
-    """The package that draws is not installed."""
-
-
 def check_figure(path: Path) -> None:
     """Check that a figure can be drawn into that file, before anything is measured.
 
-    Raises: FiguresMissing without matplotlib; ValueError for a file name of another kind, or in a
+    Raises: PackageMissing without matplotlib; ValueError for a file name of another kind, or in a
             folder that is not there.
     """
     if path.suffix.lower() not in FORMATS:
@@ -36,10 +32,7 @@ def check_figure(path: Path) -> None:
         raise ValueError(f"figure is {str(path)!r}; its name must end in one of {kinds}")
     if not path.parent.is_dir():
         raise ValueError(f"figure is {str(path)!r}, but there is no folder {str(path.parent)!r}")
-    if find_spec("matplotlib") is None:
-        raise FiguresMissing(
-            "figures need matplotlib; install it with: pip install 'alexnet[figures]'"
-        )
+    check_matplotlib()
 
 
 def draw_figure(comparisons: Sequence[Comparison], path: Path, *, title: str) -> None:

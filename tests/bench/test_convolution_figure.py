@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from alexnet.bench import convolution_figure
-from alexnet.bench.convolution_figure import FiguresMissing, check_figure, draw_figure
+from alexnet.bench.convolution_figure import check_figure, draw_figure
 from alexnet.bench.convolutions import Comparison
+from alexnet.data.digits import PackageMissing
+from alexnet.inspection import panels
 from tests.bench.laboratory import comparison_of, row_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_without_matplotlib_the_way_to_get_it_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolution_figure, "find_spec", lambda _: None)
+    monkeypatch.setattr(panels, "find_spec", lambda _: None)
     message = r"figures need matplotlib; install it with: pip install 'alexnet\[figures\]'"
-    with pytest.raises(FiguresMissing, match=message):
+    with pytest.raises(PackageMissing, match=message):
         draw_figure(some(), tmp_path / "figure.svg", title="t")
