@@ -103,9 +103,7 @@ def without_doubles(net: Chain, names: Iterable[str]) -> list[str]:
     """Leave out of a net's steps those whose activation follows: it shows the same, cut off."""
     steps = list(net.steps())
     doubles = {
-        name
-        for (name, _), (_, after) in pairwise(steps)
-        if not net.branches and _keeps_maps(after)
+        name for (name, _), (_, after) in pairwise(steps) if not net.branches and _keeps_maps(after)
     }
     return [name for name in names if name not in doubles]
 
