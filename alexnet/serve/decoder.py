@@ -18,7 +18,6 @@ import resource
 import signal
 import socket
 import struct
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -88,7 +87,7 @@ def work(connection: socket.socket, decode: Decode) -> None:
             _say(connection, "decoding the picture takes more memory than an upload may have")
         else:
             connection.sendall(NUMBERS.pack(*pixels.shape[:2]))
-            connection.sendall(memoryview(pixels).cast("B"))
+            connection.sendall(pixels.data.cast("B"))
 
 
 def receive_exactly(connection: socket.socket, length: int) -> bytearray:
@@ -178,4 +177,4 @@ def _warm_up() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -58,6 +58,7 @@ class Service:
 
     def close(self) -> None:
         """Finish what was admitted, save trainings, and end."""
+        self.tested.close()
         self.trainings.close()
         self._decoders.shutdown()
         self.pool.close()

@@ -103,6 +103,12 @@ class Tested:
         self._looks[key] = look
         return look
 
+    def close(self) -> None:
+        """End what goes on in the background."""
+        for each in self._looks.values():
+            if each.task is not None:
+                each.task.cancel()
+
 
 def open_pictures(opened: Opened, data: Path | None) -> Pictures:
     """Return the labelled pictures that a model is looked at with.
