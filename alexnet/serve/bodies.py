@@ -274,7 +274,6 @@ def _too_large(most: int) -> Refused:
         "too-large",
         f"the body, or a picture in it, has more than {most} bytes",
         hint="make the picture smaller: the net sees a few hundred pixels",
-        headers={"connection": "close"},
     )
 
 

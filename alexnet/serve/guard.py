@@ -116,7 +116,9 @@ class Guard:
             check(scope, self.rules)
         except Refused as error:
             if scope["path"] != "/healthz" or error.code != "token":
-                await error_answer(_closing(error, scope))(scope, receive, send_safely)
+                if error.code == "framing" or not _has_body(scope):
+                    error.headers["connection"] = "close"
+                await error_answer(error)(scope, receive, send_safely)
                 return
         await self.app(scope, receive, send_safely)
 
@@ -148,6 +150,8 @@ def asked_with_token(query: Mapping[str, list[str]] | bytes) -> str:
 
 
 def _check_form(scope: Scope, headers: Headers) -> None:
+    if scope["http_version"] not in ("1.0", "1.1"):
+        raise Refused(505, "version", "the server speaks HTTP/1.1")
     raw_path: bytes = scope.get("raw_path") or b""
     if len(raw_path) + len(scope["query_string"]) > LONGEST_URL:
         raise Refused(414, "url", f"the URL has more than {LONGEST_URL} bytes")
@@ -232,9 +236,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _closing(error: Refused, scope: Scope) -> Refused:
-    """Close the connection where a body follows that nobody will read."""
+def _has_body(scope: Scope) -> bool:
+    """Return whether a body follows; `wire` drops it for a moment, while the client still sends."""
     headers = Headers(scope=scope)
-    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        error.headers["connection"] = "close"
-    return error
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -23,6 +23,8 @@ SLICE = 8192
 FREE_BYTES, SMALLEST_SHARE = 65_536, 4
 """A body may take so many bytes on the wire; beyond those a quarter of all must be the body."""
 LINGER_SECONDS = 2.0
+"""Time in which the rest of a refused body is read and dropped: closed at once, a client that still
+sends would meet a reset before its answer."""
 
 
 class Connection(H11Protocol):
@@ -30,6 +32,7 @@ class Connection(H11Protocol):
 
     head_seconds = HEAD_SECONDS
     most_connections = MOST_CONNECTIONS
+    linger_seconds = LINGER_SECONDS
 
     def __init__(
         self,
@@ -89,7 +92,7 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return
         if self.conn.their_state is h11.SEND_BODY:
-            self.loop.call_later(LINGER_SECONDS, self._end_unread, self.cycle)
+            self.loop.call_later(self.linger_seconds, self._end_unread, self.cycle)
         elif self.cycle.response_complete and self.conn.their_state is h11.IDLE:
             self._expect_head()
 
@@ -103,6 +106,9 @@ class Connection(H11Protocol):
             self._timer = None
 
     def _too_slow(self) -> None:
+        if self.cycle is not None and not self.conn.trailing_data[0]:
+            self.transport.close()  # it was answered before and asks nothing more
+            return
         self._refuse(Refused(408, "too-slow", f"no whole request came in {self.head_seconds:g} s"))
 
     def _end_unread(self, cycle: object) -> None:

@@ -34,15 +34,16 @@ SMALL = Limits(
     body_bytes=400_000,
     pictures=8,
     together_bytes=2_000_000,
-    patience_seconds=1.5,
+    patience_seconds=1.0,
 )
 """Limits that a test reaches in a moment."""
 
 
 class QuickConnection(Connection):
-    """A connection whose head must come soon."""
+    """A connection with little patience."""
 
-    head_seconds = 1.5
+    head_seconds = 1.0
+    linger_seconds = 0.5
 
 
 def jpeg(seed: int = 0, *, size: int = 80) -> bytes:
