@@ -74,7 +74,7 @@ def decode_upload(data: bytes, at_least: int) -> npt.NDArray[np.uint8]:
 
 def work(connection: socket.socket, decode: Decode) -> None:
     """Decode what comes over a connection until it closes."""
-    while head := receive_exactly(connection, NUMBERS.size):
+    while len(head := receive_exactly(connection, NUMBERS.size)) == NUMBERS.size:
         at_least, length = NUMBERS.unpack(head)
         data = receive_exactly(connection, length)
         if len(data) != length:

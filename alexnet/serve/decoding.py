@@ -142,22 +142,21 @@ class DecoderPool:
         raise DecoderDied("the decoder did not survive this picture; save it anew as JPEG or PNG")
 
     def _start(self) -> _Worker:
-        """Start a worker, and the parent of all workers if there is none."""
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs, self._lock:
-                control = self._control or self._start_parent()
+        """Start a worker, and the parent of all workers if there is none.
+
+        Raises: OSError if the parent cannot be started or does not answer.
+        """
+        with self._lock:
+            if self._control is not None:
                 try:
-                    socket.send_fds(control, [NUMBERS.pack(FORK, 0)], [theirs.fileno()])
-                    process = NUMBER.unpack(_receive(control, NUMBER.size, _soon()))[0]
-                except OSError:
+                    return _fork(self._control)
+                except OSError:  # it has died since; a new one takes its place
                     self._forget_parent()
-                    raise
-        except BaseException:
-            ours.close()
-            raise
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AT_ONCE)
-        return _Worker(process, ours)
+            try:
+                return _fork(self._start_parent())
+            except OSError:
+                self._forget_parent()
+                raise
 
     def _end(self, worker: _Worker) -> None:
         worker.connection.close()
@@ -190,6 +189,23 @@ class DecoderPool:
             self._parent.send_signal(signal.SIGKILL)
             self._parent.wait()
             self._parent = None
+
+
+def _fork(control: socket.socket) -> _Worker:
+    """Let the parent start a worker.
+
+    Raises: OSError if it does not.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            socket.send_fds(control, [NUMBERS.pack(FORK, 0)], [theirs.fileno()])
+            process = NUMBER.unpack(_receive(control, NUMBER.size, _soon()))[0]
+        except OSError:
+            ours.close()
+            raise
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AT_ONCE)
+    return _Worker(process, ours)
 
 
 def _soon() -> float:
