@@ -42,7 +42,7 @@ class Trainings:
     def __init__(self, shelf: Shelf, data: Path | None) -> None:
         self.shelf, self.data = shelf, data
         self._started: dict[str, _Training] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="alexnet-serve-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def allowed_data(self) -> list[str]:
         """Return the data sets that may be trained on."""
@@ -76,10 +76,10 @@ class Trainings:
         name = wanted.get("name") or self._free_name(f"{Path(recipe.data).name}-{recipe.net}")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise Refused(400, "name", "the name of a run has letters, digits and . _ - only")
-        folder = self.shelf.path / name
+        folder = self.shelf.path.resolve() / name
         if folder.exists():
             raise Refused(409, "exists", f"there is a run {name!r} already", hint="choose another")
-        file = Path(self._folder.name) / f"{name}.toml"
+        file = self._scratch() / f"{name}.toml"
         file.write_text(recipe.to_toml(), encoding="utf-8")
         self._launch(name, ["train", recipe.data, "--recipe", str(file), "--out", str(folder)])
         return name
@@ -92,7 +92,7 @@ class Trainings:
         self._check_free()
         if not place.is_run:
             raise Refused(409, "no-run", f"{place.name!r} is a model and no run")
-        self._launch(place.name, ["train", "--resume", str(place.folder)])
+        self._launch(place.name, ["train", "--resume", str(place.folder.resolve())])
 
     def stop(self, name: str) -> None:
         """Ask a run to save and stop; it goes on until its update is done.
@@ -115,9 +115,7 @@ class Trainings:
         if training is None:
             return None
         code = training.process.poll()
-        with training.log.open("rb") as file:
-            file.seek(max(0, training.log.stat().st_size - SAID_BYTES))
-            said = file.read().decode(errors="replace")
+        said = training.log.read_bytes()[-SAID_BYTES:].decode(errors="replace")
         return {"training": code is None, "exit_code": code, "said": said}
 
     def close(self) -> None:
@@ -131,7 +129,14 @@ class Trainings:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _scratch(self) -> Path:
+        """Return a folder for recipes and logs, which goes with the server."""
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="alexnet-serve-")
+        return Path(self._folder.name)
 
     def _check_free(self) -> None:
         running = [name for name, each in self._started.items() if each.process.poll() is None]
@@ -171,7 +176,7 @@ class Trainings:
 
     def _launch(self, name: str, arguments: list[str]) -> None:
         """Start a process; from the server's main thread, at whose end it is told to stop."""
-        log = Path(self._folder.name) / f"{name}.log"
+        log = self._scratch() / f"{name}.log"
         command = [sys.executable, "-m", "alexnet.serve.child", str(os.getpid()), *arguments]
         with log.open("wb") as file:
             process = subprocess.Popen(
