@@ -158,12 +158,17 @@ def similar(
 ) -> int:
     """Find the pictures that a trained net finds most like a given one, by its last hidden layer.
 
+    Each picture of DATA is compared, and the net answers for each: --features, made once, saves
+    that. Then a question reads the whole file (of fc7 16 KiB a picture, 21 GB for 1.28 million) and
+    memory holds 64 MiB pieces of it, whatever the set.
+
     Parameters
     ----------
     run
         Folder of a run or of a model.
     image
-        Picture to find others like. If it lies in DATA, it is left out there.
+        Picture to find others like. If it is a file in DATA, it is left out there; a copy of it, as
+        in packed shards, comes first at a distance near 0.
     data
         Pictures to search: any form that can be trained on, or a folder without classes. With
         --features they are needed for --out alone.

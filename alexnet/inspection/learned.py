@@ -158,4 +158,6 @@ def draw_excited(items: Sequence[Excited], *, across: int, wide: int, title: str
         bare(axes)
     for axes, item in zip(grid.flat, items, strict=False):
         show(axes, tile(item.images, wide, gap=max(1, item.images[0].shape[0] // 40)), item.title)
+        for side in axes.spines.values():  # without it a white picture has no end
+            side.set(visible=True, color="#cccccc", linewidth=0.6)
     return figure

@@ -31,13 +31,24 @@ def test_figures_asked_for_are_written_and_named(
 ) -> None:
     pytest.importorskip("matplotlib")
     data = pictures(classes=("cross", "disc"), per_class=4)
-    words = ["figures", str(model), str(data), "--only", "kernels", "grad-cam", "--layer", "conv4"]
+    words = [
+        "figures",
+        str(model),
+        str(data),
+        "--only",
+        "kernels",
+        "grad-cam",
+        "--layer",
+        "features.8",
+    ]
     assert run(words) == 0
     folder = model / "figures"
     names = sorted(each.name for each in folder.iterdir())
     assert names == ["grad-cam.png", "grad-cam.svg", "kernels.png", "kernels.svg"]
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f"{folder}/kernels.png and .svg: the first kernels, by column: figure 3"
+    assert printed[1].startswith("  the columns are not specialised in colour: a kernel of column ")
+    assert printed[2] == f"{folder}/grad-cam.png and .svg: what speaks for the answer"
     before = [each.read_bytes() for each in sorted(folder.iterdir())]
     assert run([*words, "--out", str(tmp_path / "again")]) == 0
     assert [each.read_bytes() for each in sorted((tmp_path / "again").iterdir())] == before

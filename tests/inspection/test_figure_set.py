@@ -20,6 +20,7 @@ from alexnet.inspection.kernels import first_kernels, specialisation
 from alexnet.inspection.subject import Subject
 from alexnet.model import create
 from tests.conftest import MakePictures, make_pictures
+from tests.text.small_nets import conv, inner, layer
 
 pytestmark = pytest.mark.usefixtures("tiny_net", "brief")
 
@@ -108,6 +109,31 @@ def test_what_has_no_meaning_for_a_family_is_left_out_with_the_reason(
     left_out = drawn(subject, OF_LAYERS)
     assert list(left_out) == ["deconvnet"]
     assert why in left_out["deconvnet"]
+
+
+@pytest.mark.parametrize("branches", [False, True], ids=["chain", "branches"])
+def test_a_net_from_a_text_has_its_figures(photos: Path, tmp_path: Path, branches: bool) -> None:
+    pytest.importorskip("matplotlib")
+    text = (
+        'layer { name: "data" type: "Input" top: "data" '
+        "input_param { shape { dim: 1 dim: 3 dim: 20 dim: 20 } } }\n"
+        + conv("conv1", "data")
+        + layer("relu1", "ReLU", "conv1", "conv1")
+        + conv("conv2", "conv1")
+        + (conv("other2", "conv1") if branches else "")
+        + (layer("join", "Eltwise", "conv2 other2") if branches else "")
+        + inner("fc3", "join" if branches else "conv2", outputs=2)
+    )
+    file = tmp_path / "net.prototxt"
+    file.write_text(text)
+    subject = replace(subject_of(str(file), 20, TWO, photos), most=3)
+    names = [name for name in FIGURES if name not in ("curves", "confusion")]
+    left_out = drawn(subject, names)
+    assert list(left_out) == ["deconvnet"] * branches
+    assert all("the net branches; it is made for chains" in each for each in left_out.values())
+    assert drawn(replace(subject, layer="conv1"), ["exciting", "grad-cam", "maximised"]) == {}
+    title = FIGURES["net"].draw(subject).get_suptitle().replace("\n", " ")
+    assert title.endswith("stand in the order of the text") == branches
 
 
 def test_answers_show_as_many_classes_as_there_are(pictures: MakePictures) -> None:
