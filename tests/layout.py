@@ -29,7 +29,7 @@ LEVELS = {
         5: ["training", "predict", "export", "inspection"],
         4: [
             *("model", "packed", "parallel.replicas", "parallel.columns", "parallel.hybrid"),
-            *("parallel.dropout", "parallel.batch_norm", "parallel.team"),
+            *("prediction", "parallel.dropout", "parallel.batch_norm", "parallel.team"),
         ],
         3: ["text"],  # builds the same nets
         2: ["nets", "evaluation"],

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,15 +17,29 @@ from alexnet.nearest import nearest
 if TYPE_CHECKING:
     from alexnet.data.pictures import Pictures
     from alexnet.evaluation.metrics import Counts
-    from alexnet.predict import Prediction
+    from alexnet.prediction import Prediction
     from alexnet.training.recipe import Recipe
 
 Part = Literal["auto", "validation", "all"]
 MOST_CELLS = 20
 PREDICT_OPTIONS = (
-    *("--run", "--top", "--views", "--json", "--csv"),
+    *("--run", "--top", "--views", "--runtime", "--json", "--csv"),
     *("--device", "--precision", "--weights", "--convolution", "--help", "--debug"),
 )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of each picture, and of whom."""
+
+    top: int = 5
+    """Number of classes to name."""
+    views: TestViews = 1
+    """Windows of each picture: the centre, or corners, centre and mirror images; or dense."""
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
+    """onnx and openvino answer from what alexnet export wrote, and start sooner; auto is torch,
+    and for an .onnx or .xml file its own."""
 
 
 def evaluate(
@@ -64,7 +78,7 @@ def evaluate(
     with together(machine.device) as (team, _):
         models = [open_by(each, team.mesh.device, machine.convolution) for each in runs]
         ids = check_extras(extras, place, models)
-        listing, used = _choose_pictures(run, place, part, models[0].classes)
+        listing, used = choose_pictures(run, place, part, models[0].classes)
         passes = make_passes(models, views, scales=scales, machine=machine)
         found, answers = answer_all(passes, listing, team=team, extras=extras, machine=machine)
         if extras.submission and answers and team.leads:
@@ -94,8 +108,7 @@ def _print_heading(
 def predict(
     run: Path,
     *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    top: int = 5,
-    views: TestViews = 1,
+    asked: Asked = Asked(),
     output: Format = Format(),  # noqa: B008
     machine: Machine = Machine(),  # noqa: B008
 ) -> int:
@@ -104,11 +117,9 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a run or of a model.
+        Folder of a run or of a model, or an .onnx or .xml file of alexnet export.
     files
         Pictures, folders of pictures, or - for one picture on standard input.
-    top
-        Number of classes to name.
     """
     for file in files:
         if file.startswith("-") and file != "-":  # which cyclopts lets through with the "-"
@@ -116,23 +127,62 @@ def predict(
             raise ValueError(f"unknown option {file}{close}; a file of that name is ./{file}")
     if not files:
         raise ValueError("no picture given; name files or folders, or - for standard input")
-    if top < 1:
-        raise ValueError(f"top is {top}; it must be at least 1")
-    from alexnet.device import choose_device, choose_dtype
-    from alexnet.predict import list_pictures
-    from alexnet.predict import predict as answer
+    if asked.top < 1:
+        raise ValueError(f"top is {asked.top}; it must be at least 1")
+    from alexnet.prediction import list_pictures
 
     sources = list_pictures(files)
-    device = choose_device(machine.device)
-    model = open_by(run, device, machine.convolution)
-    dtype = choose_dtype(machine.precision, device)
-    weights = machine.weights
-    answers = list(answer(model, sources, top=top, views=views, dtype=dtype, weights=weights))
+    usual = {".onnx": "onnx", ".xml": "openvino"}.get(run.suffix, "torch")
+    runtime = usual if asked.runtime == "auto" else asked.runtime
+    if runtime == "torch":
+        answers = _answer(run, sources, asked, machine)
+    else:
+        answers = _answer_elsewhere(run, sources, asked, machine, runtime)
     _print_answers(answers, output)
     refused = [each for each in answers if each.error]
     for each in refused:
         note(f"alexnet: {each.source}: {each.error}")
     return 3 if refused else 0
+
+
+def _answer(run: Path, sources: list[str], asked: Asked, machine: Machine) -> list["Prediction"]:
+    from alexnet.device import choose_device, choose_dtype
+    from alexnet.predict import predict as answer
+
+    device = choose_device(machine.device)
+    model = open_by(run, device, machine.convolution)
+    dtype = choose_dtype(machine.precision, device)
+    weights = machine.weights
+    return list(
+        answer(model, sources, top=asked.top, views=asked.views, dtype=dtype, weights=weights)
+    )
+
+
+def _answer_elsewhere(
+    run: Path, sources: list[str], asked: Asked, machine: Machine, runtime: str
+) -> list["Prediction"]:
+    """Answer from an exported file; torch is not imported."""
+    from alexnet.export.runtimes import (
+        QUICK_START,
+        check_same_model,
+        find_file,
+        open_file,
+        predict_by,
+    )
+
+    for name, value, usual in (
+        ("--views", asked.views, 1),
+        ("--device", machine.device, ("auto", "cpu")),
+        ("--precision", machine.precision, ("auto", "fp32")),
+        ("--convolution", machine.convolution, "native"),
+    ):
+        if value not in (usual if isinstance(usual, tuple) else (usual,)):
+            raise ValueError(f"{name} {value} is for torch; leave it out, or use --runtime torch")
+    known: Literal["onnx", "openvino"] = "onnx" if runtime == "onnx" else "openvino"
+    path = find_file(run, known, machine.weights)
+    runner = open_file(path, known, quick=len(sources) <= QUICK_START)
+    check_same_model(run, runner, path)
+    return list(predict_by(runner, sources, top=asked.top))
 
 
 def _print_answers(answers: list["Prediction"], output: Format) -> None:
@@ -161,10 +211,13 @@ def _print_answers(answers: list["Prediction"], output: Format) -> None:
         print_table(header, rows, left=len(header))
 
 
-def _choose_pictures(
+def choose_pictures(
     run: Path, data: Path, part: Part, classes: tuple[str, ...]
 ) -> tuple["Pictures", str]:
-    """Choose the pictures to test on, labelled by the model's classes, and say which they are."""
+    """Choose the pictures to test on, labelled by the model's classes, and say which they are.
+
+    Raises: DataError if there are none, or their classes are not the model's.
+    """
     from alexnet.data.door import CLASS_FOLDERS, name_form
     from alexnet.data.folder import VALIDATION_NAMES, Listing, list_folder, split_folder
     from alexnet.training.recipe import Recipe, load

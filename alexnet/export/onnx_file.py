@@ -9,7 +9,7 @@ Source: onnx.proto, IR version 8: the numbers of the fields below.
 
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ MEAN = "alexnet.mean_image"
 KNOWN_DOMAINS = frozenset({"", "ai.onnx"})
 """Operators of these are ONNX's own; any other would need code that is not in the file."""
 MOST_NESTED = 8
+MOST_PIXELS = 20_000
+"""The largest side of a picture that a file may ask for."""
 _GRAPH, _METADATA, _FUNCTIONS = 7, 14, 25  # of ModelProto
 _NODE, _INITIALIZER, _SPARSE = 1, 5, 15  # of GraphProto
 _ATTRIBUTE, _OPERATOR, _DOMAIN = 5, 4, 7  # of NodeProto
@@ -52,6 +54,12 @@ class OnnxHead:
     mean_image: str
     """Base64 of the mean picture, "" for none."""
 
+    def metadata(self) -> dict[str, str]:
+        """Return it as it is written."""
+        content = {key: value for key, value in vars(self).items() if key != "mean_image"}
+        mean = {MEAN: self.mean_image} if self.mean_image else {}
+        return {METADATA: json.dumps(content), **mean}
+
 
 def read_head(path: Path) -> OnnxHead:
     """Read what a file says of itself, and refuse one that would load other files or code.
@@ -59,7 +67,14 @@ def read_head(path: Path) -> OnnxHead:
     Raises: DataError if it is damaged, is not ours, keeps weights in other files or needs operators
             that ONNX has not; OSError if it cannot be read.
     """
-    metadata = read_metadata(path)
+    return head_of(read_metadata(path), path)
+
+
+def head_of(metadata: Mapping[str, str], path: Path) -> OnnxHead:
+    """Return what metadata say.
+
+    Raises: DataError if they are not ours, or damaged.
+    """
     if METADATA not in metadata:
         raise DataError(
             f"{path} has no metadata called {METADATA!r}, which name the classes and say how "
@@ -69,9 +84,9 @@ def read_head(path: Path) -> OnnxHead:
         content = json.loads(metadata[METADATA])
         return OnnxHead(
             net=content["net"],
-            classes=tuple(content["classes"]),
-            preprocessing=dict(content["preprocessing"]),
-            inside=bool(content["inside"]),
+            classes=tuple(map(str, content["classes"])),
+            preprocessing=_checked(content["preprocessing"]),
+            inside=content["inside"] is True,
             weights=content["weights"],
             version=content["version"],
             model=content["model"],
@@ -81,6 +96,18 @@ def read_head(path: Path) -> OnnxHead:
         raise DataError(
             f"{path}: the metadata {METADATA!r} are damaged ({error}); export it again"
         ) from None
+
+
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the constants of preprocessing, each of the type that it has in our files."""
+    numbers = {key: int(given[key]) for key in ("picture_size", "crop_size")}
+    if not 0 < numbers["crop_size"] <= numbers["picture_size"] <= MOST_PIXELS:
+        raise ValueError(f"sizes {numbers}")
+    mean = [float(value) for value in given["mean_value"]]
+    if len(mean) != 3 or not float(given["divide_by"]):
+        raise ValueError(f"mean_value {mean} and divide_by {given['divide_by']}")
+    words = {key: str(given[key]) for key in ("subtract", "colours")}
+    return {**numbers, **words, "divide_by": float(given["divide_by"]), "mean_value": mean}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
