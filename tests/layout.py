@@ -75,6 +75,11 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Return all nodes of the tree; it is walked once for all rules."""
+        return list(ast.walk(self.tree))
+
     @property
     def module(self) -> str:
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -112,7 +117,7 @@ def code(sources: Sequence[Source], *folders: str) -> list[Source]:
 
 
 def nodes(sources: Sequence[Source], kind: type[Node]) -> Iterator[tuple[Source, Node]]:
-    return ((s, n) for s in sources for n in ast.walk(s.tree) if isinstance(n, kind))
+    return ((s, n) for s in sources for n in s.nodes if isinstance(n, kind))
 
 
 def functions(sources: Sequence[Source]) -> Iterator[tuple[Source, Function]]:
@@ -132,12 +137,12 @@ def imports(source: Source, modules: Iterable[str]) -> Iterator[tuple[str, int, 
     """Yield the package's modules that a file imports anywhere: name, line, only for types."""
     guarded = {
         child
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for statement in node.body
         for child in ast.walk(statement)
     }
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -249,7 +254,9 @@ def bare_excepts(sources: Sequence[Source]) -> Iterator[str]:
 
 def passed_through_keywords(sources: Sequence[Source]) -> Iterator[str]:
     for s, node in functions(code(sources)):
-        stars = f"**{node.args.kwarg.arg}" if node.args.kwarg else "none"
+        if node.args.kwarg is None:
+            continue
+        stars = f"**{node.args.kwarg.arg}"
         for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
             if stars in [ast.unparse(k) for k in call.keywords]:
                 yield f"{s.path}:{call.lineno}: {node.name} passes {stars} on"
@@ -258,7 +265,8 @@ def passed_through_keywords(sources: Sequence[Source]) -> Iterator[str]:
 def computed_attributes(sources: Sequence[Source]) -> Iterator[str]:
     """Find getattr by a computed name; a dataclass field's name, x.name, is no dispatch."""
     for s, call in nodes(code(sources, "alexnet"), ast.Call):
-        if ast.unparse(call.func) == "getattr" and len(call.args) > 1:
+        called = call.func.id if isinstance(call.func, ast.Name) else ""
+        if called == "getattr" and len(call.args) > 1:
             name = call.args[1]
             field = isinstance(name, ast.Attribute) and name.attr == "name"
             if not isinstance(name, ast.Constant) and not field:
@@ -266,7 +274,7 @@ def computed_attributes(sources: Sequence[Source]) -> Iterator[str]:
 
 
 def open_work(sources: Sequence[Source]) -> Iterator[str]:
-    for s in code(sources):
+    for s in (s for s in code(sources) if OPEN_WORK.search(s.text)):
         for token in tokenize.generate_tokens(io.StringIO(s.text).readline):
             if token.type == tokenize.COMMENT and OPEN_WORK.search(token.string):
                 yield f"{s.path}:{token.start[0]}: {token.string} names no issue, as in (#12)"
@@ -282,9 +290,12 @@ def pickles(sources: Sequence[Source]) -> Iterator[str]:
         if PICKLES & {name.split(".")[0] for name in names}:
             yield f"{s.path}:{node.lineno}: {ast.unparse(node)}"
     for s, attribute in nodes(package, ast.Attribute):
-        if ast.unparse(attribute) == "torch.load" and s.path != TENSORS_ONLY:
+        named = attribute.attr == "load" and ast.unparse(attribute) == "torch.load"
+        if named and s.path != TENSORS_ONLY:
             yield f"{s.path}:{attribute.lineno}: torch.load"
     for s, call in nodes(package, ast.Call):
+        if not (isinstance(call.func, ast.Attribute) and call.func.attr == "load"):
+            continue
         keywords = [ast.unparse(keyword) for keyword in call.keywords]
         if ast.unparse(call.func) == "torch.load" and "weights_only=True" not in keywords:
             yield f"{s.path}:{call.lineno}: torch.load without weights_only=True"
@@ -304,7 +315,7 @@ def missing_tests(sources: Sequence[Source]) -> Iterator[str]:
     present = {s.path for s in sources}
     for s in code(sources, "alexnet"):
         path = PurePosixPath(s.path)
-        defines = any(isinstance(n, Function | ast.ClassDef) for n in ast.walk(s.tree))
+        defines = any(isinstance(n, Function | ast.ClassDef) for n in s.nodes)
         test = f"tests{s.folder.removeprefix('alexnet')}/test_{path.stem.strip('_')}.py"
         if path.stem == "__init__" and not defines:
             continue
