@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+CLOSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ class ComputeThread:
         """
         return self._add(_Waiting(lambda _: (work(),), None, alone=True))
 
-    def close(self) -> None:
-        """Finish what is queued, and end."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Finish what is queued, and end; what takes longer ends with the process."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def seconds_for(self, pictures: int) -> float:
         """Return how long so many pictures may take, by those that were answered."""

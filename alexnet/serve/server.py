@@ -37,12 +37,8 @@ class Running:
 
     server: uvicorn.Server
     listener: socket.socket
-
-    @property
-    def port(self) -> int:
-        """The port that it has."""
-        port: int = self.listener.getsockname()[1]
-        return port
+    port: int
+    """The port that it has."""
 
     def run(self) -> None:
         """Serve until a signal comes."""
@@ -77,7 +73,7 @@ def prepare(
     logging.getLogger("uvicorn.error").addFilter(Noise())
     server = uvicorn.Server(config)
     service.is_stopping = lambda: server.should_exit
-    return Running(server, listener)
+    return Running(server, listener, listener.getsockname()[1])
 
 
 def allow_many_files() -> None:

@@ -19,7 +19,7 @@ from alexnet.serve.bodies import Limits, Room, Upload
 from alexnet.serve.decoding import DecoderPool
 from alexnet.serve.guard import Rules
 from alexnet.serve.models import Opened, Shelf
-from alexnet.serve.tested import Tested
+from alexnet.serve.tested import Looks
 from alexnet.serve.training import Trainings
 from alexnet.store import StoreError
 
@@ -52,7 +52,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.room = Room(self.limits)
-        self.tested = Tested(self.data)
+        self.tested = Looks(self.data)
         self.trainings = Trainings(self.shelf, self.data)
         self._decoders = ThreadPoolExecutor(self.pool.workers, thread_name_prefix="decode")
 
@@ -60,7 +60,7 @@ class Service:
         """Finish what was admitted, save trainings, and end."""
         self.tested.close()
         self.trainings.close()
-        self._decoders.shutdown()
+        self._decoders.shutdown(cancel_futures=True)
         self.pool.close()
         self.compute.close()
 

@@ -74,7 +74,7 @@ class Look:
         return self.done == len(self.chosen)
 
 
-class Tested:
+class Looks:
     """The looks that were taken, by model."""
 
     def __init__(self, data: Path | None) -> None:
