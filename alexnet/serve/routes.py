@@ -39,7 +39,8 @@ async def page(request: Request) -> Response:
         if rules.token:
             cookie: SimpleCookie = SimpleCookie()
             cookie[COOKIE] = rules.token
-            cookie[COOKIE].update({"path": "/", "httponly": True, "samesite": "Strict"})
+            cookie[COOKIE]["path"], cookie[COOKIE]["samesite"] = "/", "Strict"
+            cookie[COOKIE]["httponly"] = True
             answer.headers["set-cookie"] = cookie[COOKIE].OutputString()
         return answer
     return _static("index.html")

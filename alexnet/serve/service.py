@@ -83,7 +83,9 @@ class Service:
         place = self.shelf.find_model(name)
         try:
             found = self.shelf.opened(place)
-            return found or await self.compute_alone(lambda: self.shelf.open(place))
+            if found is None:
+                found = await self.compute_alone(lambda: self.shelf.open(place))
+            return found
         except (StoreError, ValueError, OSError) as error:
             raise Refused(503, "model", f"the model {place.name} cannot be read: {error}") from None
 

@@ -11,6 +11,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -216,7 +217,7 @@ async def _go_through(look: Look, opened: Opened, alone: Alone) -> None:
                 batch = [picture for _, picture in read]
                 while True:
                     try:
-                        p, rows = await alone(lambda b=batch: _compute(opened, look.spot, b))
+                        p, rows = await alone(partial(_compute, opened, look.spot, batch))
                         break
                     except Refused:  # others wait; they go first
                         await asyncio.sleep(0.2)

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from alexnet.serve import routes
+from alexnet.serve import runs
 from alexnet.serve.answers import SAFE_HEADERS
 from alexnet.serve.app import ROUTES
 from tests.serve.http_sent import told
@@ -38,7 +38,7 @@ def test_a_fault_is_logged_and_told_without_its_insides(
     def fail(*_: object) -> None:
         raise KeyError("a secret of the inside")
 
-    monkeypatch.setattr(routes.runs, "describe_run", fail)
+    monkeypatch.setattr(runs, "describe_run", fail)
     with caplog.at_level(logging.ERROR):
         answer = live.ask("/api/runs")
     assert told(answer) == (500, "fault")

@@ -1,7 +1,7 @@
 """The thread that computes: batches of what has come, other work in its turn, an end."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -17,7 +17,7 @@ def compute() -> Iterator[ComputeThread]:
     made.close()
 
 
-def squares(batches: list[list[int]]) -> object:
+def squares(batches: list[list[int]]) -> Callable[[Sequence[int]], list[int]]:
     """Return work that squares numbers and keeps its batches."""
 
     def work(numbers: Sequence[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def drawn(opened: Opened, picture: NDArray[np.uint8], kind: str, asked: Asked) -
     return np.asarray(Image.open(io.BytesIO(found)))
 
 
-def told(opened: Opened, picture: NDArray[np.uint8], kind: str, asked: Asked) -> dict[str, object]:
+def told(opened: Opened, picture: NDArray[np.uint8], kind: str, asked: Asked) -> dict[str, Any]:
     """Return numbers."""
     found = look(opened, picture, kind, asked)
     assert isinstance(found, dict)

@@ -13,7 +13,6 @@ from PIL import Image
 
 from alexnet.data.image import decode_file, fit_square
 from alexnet.inspection.features import features_of
-from alexnet.serve import tested
 from alexnet.serve.answers import Refused
 from alexnet.serve.models import Opened, Shelf
 from alexnet.serve.tested import Look, Looks, as_jpeg, behind, mistakes, neighbours, open_pictures
@@ -135,7 +134,7 @@ def test_others_go_first_where_the_thread_is_busy(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(tested.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     assert looked(opened, busy).is_done
     assert slept == [0.2, 0.2]
 
