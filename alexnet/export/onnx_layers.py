@@ -178,14 +178,14 @@ def response_norm(
 ) -> Written:
     """Add LRN, for each column apart.
 
-    Raises: ValueError for an even window whose larger half lies below, which ONNX has not.
+    Raises: ValueError for an even window, which ONNX allows and ONNX Runtime does not.
     """
     (x,), norm = values, layer.norm
     size = norm.below + norm.above + 1
-    if norm.below != (size - 1) // 2:
+    if size % 2 == 0:
         raise ValueError(
-            f"layer {name} has a window of {size} with {norm.below} below; ONNX has odd windows, "
-            "and even ones with the larger half above"
+            f"layer {name} has a window of {size}, and ONNX Runtime takes odd ones only; use "
+            f"{size - 1} or {size + 1}"
         )
     attributes = {"size": size, "alpha": norm.alpha * size, "beta": norm.beta, "bias": norm.bias}
     if norm.columns == 1:
