@@ -1,5 +1,8 @@
 """Bad and strange heads of requests; each function is a case of `tests.serve.http_cases`."""
 
+import resource
+
+from alexnet.serve.server import allow_many_files
 from tests.serve.http_sent import CLOSE, IMAGE, PREDICT, alone, told
 from tests.serve.live import CLASSES, Live, head, jpeg, read_answers
 
@@ -13,7 +16,9 @@ def a_slow_head(live: Live) -> None:
 
 def idle(live: Live) -> None:
     """Close connections that say nothing; meanwhile they hinder nobody."""
-    silent = [live.connect() for _ in range(300)]  # of a thousand: the limit on files here is low
+    allow_many_files()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # both ends are in this process
+    silent = [live.connect() for _ in range(min(1000, files // 3))]
     assert live.ask("/api/predict", jpeg()).status == 200
     assert alone(read_answers(silent[0])) == (408, "too-slow")
     assert alone(read_answers(silent[-1])) == (408, "too-slow")
