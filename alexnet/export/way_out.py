@@ -7,7 +7,7 @@ folder of its own beside its place and moved when it has been compared.
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from alexnet.data.folder import DataError
 from alexnet.export import compare, convert, torchvision
+from alexnet.export.caffe_text import caffe_net
 from alexnet.export.compare import MOST_DIFFERENCE, Cost, Difference
 from alexnet.export.onnx_graph import Weights
 from alexnet.export.onnx_model import model_proto
@@ -25,8 +26,10 @@ from alexnet.model import Model, architecture, load_weights
 from alexnet.nets.chain import Architecture
 from alexnet.store import rename_durably
 from alexnet.text import prototxt
+from alexnet.text.blobs import save_mean
 from alexnet.text.picture import PictureNet, preset_of, read_preset
 from alexnet.text.weights import load_weights as load_caffe_weights
+from alexnet.text.weights import save_weights
 
 To = Literal["onnx", "safetensors", "torch", "caffe", "openvino"]
 GRAPHS: tuple[To, ...] = ("onnx", "openvino")
@@ -192,23 +195,30 @@ def _architecture(model: Model) -> Architecture:
 
 
 def _write_caffe(model: Model, path: Path, wish: Wish) -> list[Path]:
-    if not isinstance(model.net, PictureNet):
-        raise ValueError(
-            f"{model.name} has no prototxt, which Caffe needs beside weights; its weights alone "
-            "go over with alexnet convert RUN FILE.caffemodel, where Caffe has such a net"
-        )
-    text = path.with_suffix(".prototxt")
-    text.write_text(prototxt.print_text(model.net.deploy.net), encoding="ascii")
-    convert.write(model, path)
-    return [path, text]
+    """Write weights, text and, where it is subtracted, the mean picture."""
+    if isinstance(model.net, PictureNet):
+        text, body = prototxt.print_text(model.net.deploy.net), model.net.body
+    else:
+        text, body = caffe_net(model.net, model.preprocessing)
+    save_weights(path, body.to_message())
+    files = [path, path.with_suffix(".prototxt")]
+    files[1].write_text(text, encoding="utf-8")
+    if model.preprocessing.subtract == "mean-image":
+        files.append(path.with_suffix(".binaryproto"))
+        mean = model.preprocessing.statistics.mean_image.permute(2, 0, 1).flip(0)  # BGR
+        save_mean(files[2], mean.numpy())
+    return files
 
 
 def _answer_caffe(model: Model, path: Path, pictures: Tensor) -> Tensor:
-    """Answer by the two files alone."""
+    """Answer by the files alone, in the colours that Caffe's pictures have."""
     known = read_preset(path.with_suffix(".prototxt"))
     net = known.build(classes=len(model.classes), input_size=model.preprocessing.crop_size)
     net.body.load_blobs(load_caffe_weights(path), source=str(path))
-    return compare.answers(net.eval(), pictures, model.preprocessing)
+    given = model.preprocessing
+    if given.colours == "rgb" and not isinstance(model.net, PictureNet):
+        given = replace(given, colours="bgr")
+    return compare.answers(net.eval(), pictures, given)
 
 
 FORMS: dict[To, Form] = {

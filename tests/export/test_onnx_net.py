@@ -24,8 +24,8 @@ def small(name: str) -> Chain:
     """Return a net of a kind with few channels, its batch norms as after a training."""
     known: Any = NETS[name]
     if isinstance(known, alexnets.Variant):
-        kernels = tuple(each // 8 for each in known.kernels)
-        known = replace(known, kernels=kernels, fc_units=32)
+        one, two, three, four, five = (each // 8 for each in known.kernels)
+        known = replace(known, kernels=(one, two, three, four, five), fc_units=32)
     elif isinstance(known, vgg.Configuration):
         known = replace(known, widths=(4, 8, 8, 16, 16), fc_units=32)
     elif isinstance(known, resnets.Variant):

@@ -11,7 +11,7 @@ from alexnet.export.onnx_text import write_text
 from alexnet.text import prototxt
 from alexnet.text.graph import TextNet
 from alexnet.text.norms import Affine
-from tests.export.sessions import answer
+from tests.export.sessions import Numbers, answer
 
 HEAD = (
     'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 dim: 5 dim: 6 } '
@@ -66,7 +66,7 @@ def build(text: str) -> TextNet:
     return net.eval()
 
 
-def through(net: TextNet, last: str, x: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+def through(net: TextNet, last: str, x: Tensor) -> Numbers:
     """Return what the layers give in ONNX Runtime."""
     graph, values = Graph(), {0: Value("x", tuple(x.shape[1:]))}
     layers = list(net.layers.items())
