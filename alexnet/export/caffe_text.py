@@ -3,7 +3,8 @@
 Layers keep their names, blocks theirs before a dot. Caffe's pictures are BGR: a net that reads RGB
 gets its first kernels turned round. What has no layer of that kind in Caffe is made of others:
 
-- a response norm that ends at the edge of a column is a Slice, an LRN each and a Concat;
+- a response norm that ends at the edge of a column is a Slice, an LRN each and a Concat, and one
+  whose constant is not 1 an LRN and a Power;
 - dropout that is scaled at test is a Power with that scale; other dropout is left out;
 - a batch norm is a BatchNorm and a Scale.
 """
@@ -241,23 +242,29 @@ def _mean_pool(
 def _response_norm(
     layers: Layers, name: str, layer: LocalResponseNorm, values: Sequence[Blob]
 ) -> Blob:
+    """Add x / (k + a s) ** b as k ** -b * x / (1 + a / k s) ** b; OpenCV, for one, ignores k."""
     (x,), norm = values, layer.norm
     size = norm.below + norm.above + 1
-    if size % 2 == 0:
-        raise ValueError(f"layer {name} has a window of {size}; Caffe takes odd ones only")
-    numbers = (
-        f"local_size: {size} alpha: {norm.alpha * size!r} beta: {norm.beta!r} k: {norm.bias!r}"
-    )
-    parameter = f"lrn_param {{ {numbers} }}"
+    if size % 2 == 0 or norm.bias <= 0:
+        raise ValueError(
+            f"layer {name} has a window of {size} and a constant of {norm.bias:g}; Caffe takes "
+            "odd windows and constants above 0"
+        )
+    alpha = norm.alpha * size / norm.bias
+    parameter = f"lrn_param {{ local_size: {size} alpha: {alpha!r} beta: {norm.beta!r} }}"
+    inner = name if norm.bias == 1 else f"{name}.unscaled"
     if norm.columns == 1:
-        layers.add(name, "LRN", [x.name], parameter)
-        return Blob(name, x.shape)
-    parts = layers.add(f"{name}.columns", "Slice", [x.name], tops=norm.columns)
-    normed = [
-        layers.add(f"{name}.column{number}", "LRN", [part], parameter)[0]
-        for number, part in enumerate(parts, start=1)
-    ]
-    layers.add(name, "Concat", normed)
+        layers.add(inner, "LRN", [x.name], parameter)
+    else:
+        parts = layers.add(f"{name}.columns", "Slice", [x.name], tops=norm.columns)
+        normed = [
+            layers.add(f"{name}.column{number}", "LRN", [part], parameter)[0]
+            for number, part in enumerate(parts, start=1)
+        ]
+        layers.add(inner, "Concat", normed)
+    if norm.bias != 1:
+        scale = norm.bias**-norm.beta
+        layers.add(name, "Power", [inner], f"power_param {{ scale: {scale!r} }}")
     return Blob(name, x.shape)
 
 

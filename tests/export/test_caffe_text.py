@@ -11,6 +11,7 @@ from torch import nn
 from alexnet.data.augment import Colours, Preprocessing
 from alexnet.data.statistics import Statistics
 from alexnet.export.caffe_text import caffe_net
+from alexnet.layers.response_norm import LocalResponseNorm, WithinChannelNorm
 from alexnet.nets import NETS
 from alexnet.nets.chain import Chain
 from alexnet.text import prototxt
@@ -69,8 +70,9 @@ def test_the_text_says_how_pictures_become_inputs() -> None:
 def test_columns_are_sliced_normed_and_joined() -> None:
     text, _ = written(small("alexnet"), 3)
     kinds = [each["type"] for each in prototxt.parse(text, "NetParameter")["layer"]]
-    assert kinds[:8] == ["Input", "Convolution", "ReLU", "Slice", "LRN", "LRN", "Concat", "Pooling"]
-    assert kinds.count("Power") == 2  # dropout scaled at test
+    norm = ["Slice", "LRN", "LRN", "Concat", "Power"]  # the last because k is 2
+    assert kinds[:9] == ["Input", "Convolution", "ReLU", *norm, "Pooling"]
+    assert kinds.count("Power") == 4  # and two for dropout that is scaled at test
 
 
 @pytest.mark.parametrize(("name", "side"), [("alexnet-2012", 67), ("torchvision", 224)])
@@ -88,6 +90,8 @@ def test_what_does_nothing_at_a_size_is_no_matter_there(name: str, side: int) ->
     ("name", "layer", "message"),
     [
         ("conv1", nn.Conv2d(3, 16, 11, 4, dilation=2), "layer conv1 is spread or padded as none"),
+        ("norm1", LocalResponseNorm(window=4, convention="torch"), "layer norm1 has a window of 4"),
+        ("cnorm1", WithinChannelNorm(bias=2.0), r"layer cnorm1 adds 2\.0; Caffe's norm within"),
         ("pool5", nn.AdaptiveAvgPool2d(2), "layer pool5 averages 5 places to 2, which Caffe has"),
     ],
 )
