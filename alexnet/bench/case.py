@@ -121,6 +121,16 @@ class Case:
         assert isinstance(net, AlexNet)
         return net
 
+    def draw_crossing(self) -> Chain:
+        """Return the net of `draw_net` with norms that run across columns, as those of peers do."""
+        net = self.draw_net()
+        if not self.crosses_columns:
+            return net
+        norm = replace(self.variant.norm, within_column=False)
+        crossed = replace(self.variant, norm=norm).build(classes=self.classes, input_size=self.side)
+        crossed.load_state_dict(net.state_dict())
+        return crossed
+
     def draw_pictures(self) -> Tensor:
         """Return the batch: noise, (N, C, H, W) float32, channels last, deviation 30 grey levels.
 
@@ -139,13 +149,7 @@ class Case:
 
         `crossing` lets the norms run across columns, as those of peers do.
         """
-        net = self.draw_net()
-        if crossing and self.crosses_columns:
-            norm = replace(self.variant.norm, within_column=False)
-            other = replace(self.variant, norm=norm)
-            crossed = other.build(classes=self.classes, input_size=self.side)
-            crossed.load_state_dict(net.state_dict())
-            net = crossed
+        net = self.draw_crossing() if crossing else self.draw_net()
         x = self.draw_pictures()
         if net.eval().branches:
             logits: Tensor = net(x)

@@ -1,4 +1,6 @@
-"""ONNX Runtime and OpenVINO on the ONNX graph of the net; answers only, they do not train.
+"""ONNX Runtime and OpenVINO on the graph that `alexnet export` writes; answers only.
+
+Its norms run across the columns here, as those of the other peers do: one LRN for a norm.
 
 int8 is a graph that ONNX Runtime's static quantisation wrote: 8-bit weights, a scale for each
 channel, and 8-bit activations whose ranges were seen on the pictures that are timed.
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from alexnet.bench.case import Case, Contender, require
-from alexnet.bench.onnx_graph import INPUT, onnx_model
+from alexnet.export.onnx_net import INPUTS, net_model
 from alexnet.measure import stopwatch
 
 
@@ -36,7 +38,7 @@ def onnxruntime(case: Case) -> Contender:
         options,
         providers=["CPUExecutionProvider"],
     )
-    feed = {INPUT: _pictures(case)}
+    feed = {INPUTS: _pictures(case)}
 
     def answer() -> Tensor:
         return torch.from_numpy(session.run(None, feed)[0])
@@ -77,7 +79,7 @@ class Calibration:
     """Hands the quantisation the pictures of the case, once."""
 
     def __init__(self, pictures: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-        self._batches: Iterator[dict[str, Any]] = iter([{INPUT: pictures}])
+        self._batches: Iterator[dict[str, Any]] = iter([{INPUTS: pictures}])
 
     def get_next(self) -> dict[str, Any] | None:
         """Return the next batch, None after the last."""
@@ -85,7 +87,10 @@ class Calibration:
 
 
 def _model(case: Case, *, peer: str) -> Any:
-    model = onnx_model(case, peer=peer)
+    require(("onnx",), peer=peer)
+    assert case.variant  # only the nets called AlexNet are timed against others
+    net = case.draw_crossing().eval()
+    model = net_model(net, channels=case.architecture.channels, batch=case.batch)
     if case.precision != "int8":
         return model
     onnx, quantization, shapes = require(
