@@ -1,6 +1,7 @@
 """`alexnet ablate` and `alexnet figure1`: the paper's comparisons, on one's own pictures."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
 HEADER = ("row", "section", "top-1 error", "top-5", "difference (95 %)", "the paper's")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Comparisons:
+    """What is compared."""
+
+    rows: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None
+    """norm, pooling, columns, views (the default: the paper gives numbers for these), apart, tanh,
+    dropout, crops, lighting; or all."""
+    seeds: int = 3
+    """Times that each net is trained, from weights and in an order of its own."""
+
+
 def ablate(
     data: str,
     *,
-    rows: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    seeds: int = 3,
+    comparisons: Comparisons = Comparisons(),
     recipe: str = "quick",
     out: Path | None = None,
     as_json: Json = False,
@@ -39,11 +51,6 @@ def ablate(
     ----------
     data
         Pictures to train and test on, in any form that train takes.
-    rows
-        Comparisons: norm, pooling, columns, views (the default: the paper gives numbers for
-        these), apart, tanh, dropout, crops, lighting; or all.
-    seeds
-        Times that each net is trained, from weights and in an order of its own.
     recipe
         What each run is trained by, as in train; so are the options below.
     out
@@ -55,13 +62,13 @@ def ablate(
     from alexnet.training.interrupt import Interrupted
 
     chosen = _recipe(find_recipe(recipe), data, options)
-    row_set = ablations.choose_rows(rows or [], chosen)
+    row_set = ablations.choose_rows(comparisons.rows or [], chosen)
     check_matplotlib()
     keep_pages()
     folder = out or new_folder("ablation")
     table = None
     try:
-        for table in ablations.ablate(chosen, folder, row_set, seeds=seeds, say=note):
+        for table in ablations.ablate(chosen, folder, row_set, seeds=comparisons.seeds, say=note):
             _write_table(table, folder, chosen)
     except Interrupted as stop:
         raise Interrupted(f"{_why(stop)}; go on with the same command and --out {folder}") from None
@@ -78,7 +85,7 @@ def ablate(
 def figure1(
     data: str,
     *,
-    rates: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
+    rates: Annotated[list[float] | None, Parameter(consume_multiple=True, negative="")] = None,
     trial_epochs: int = 2,
     out: Path | None = None,
     as_json: Json = False,
@@ -95,16 +102,14 @@ def figure1(
     data
         Pictures to train on, such as CIFAR-10, in any form that train takes.
     rates
-        Learning rates to try; 0.0003, 0.001 and 0.003 if not given.
+        Learning rates to try; 0.0003, 0.001, 0.003 and 0.01 if not given.
     trial_epochs
         Epochs that each rate is tried for.
     out
         Folder to write; a new one below runs/ if not given.
     """
     from alexnet.device import keep_pages
-    from alexnet.inspection.measured import Line, draw_race
-    from alexnet.inspection.panels import check_matplotlib, save_figure
-    from alexnet.store import write_atomically
+    from alexnet.inspection.panels import check_matplotlib
     from alexnet.training import race
     from alexnet.training.interrupt import Interrupted
 
@@ -118,23 +123,8 @@ def figure1(
         )
     except Interrupted as stop:
         raise Interrupted(f"{_why(stop)}; go on with the same command and --out {folder}") from None
-    target = chosen.target_error
-    values = {
-        name: {
-            "lr": course.lr,
-            "epochs": course.epochs_to(target),
-            "tried": course.tried,
-            "points": course.points,
-        }
-        for name, course in courses.items()
-    }
-    write_atomically(folder / "figure1.json", json.dumps(values, indent=1).encode() + b"\n")
-    sentence = _ratio(courses, target)
-    lines = [
-        Line(f"{course.name}, rate {course.lr:g}", course.points, course.epochs_to(target))
-        for course in courses.values()
-    ]
-    files = save_figure(draw_race(lines, target, f"Figure 1: {sentence}"), folder, "figure1")
+    sentence = _ratio(courses, chosen.target_error)
+    values, files = _write_courses(courses, chosen.target_error, sentence, folder)
     if as_json:
         print_json(values)
     else:
@@ -153,6 +143,31 @@ def _recipe(begun: Recipe, data: str, options: Any) -> Recipe:
 def _why(stop: Exception) -> str:
     """Return what ended a run, without the advice to go on with it alone."""
     return str(stop).partition("; go on with")[0]
+
+
+def _write_courses(
+    courses: "dict[str, Course]", target: float, title: str, folder: Path
+) -> tuple[dict[str, Any], list[Path]]:
+    """Write figure1.json and the figure; return what the first holds and the second's files."""
+    from alexnet.inspection.measured import Line, draw_race
+    from alexnet.inspection.panels import save_figure
+    from alexnet.store import write_atomically
+
+    values = {
+        name: {
+            "lr": course.lr,
+            "epochs": course.epochs_to(target),
+            "tried": course.tried,
+            "points": course.points,
+        }
+        for name, course in courses.items()
+    }
+    write_atomically(folder / "figure1.json", json.dumps(values, indent=1).encode() + b"\n")
+    lines = [
+        Line(f"{course.name}, rate {course.lr:g}", course.points, course.epochs_to(target))
+        for course in courses.values()
+    ]
+    return values, save_figure(draw_race(lines, target, f"Figure 1: {title}"), folder, "figure1")
 
 
 def _ratio(courses: "dict[str, Course]", target: float) -> str:

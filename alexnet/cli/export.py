@@ -27,14 +27,24 @@ class Form:
     For onnx and openvino; what it costs is printed."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Trial:
+    """What to compare its answers on."""
+
+    data: Path | None = None
+    """Labelled pictures; those of the run if they are still there, else some are generated."""
+    pictures: int = 64
+    """Number of pictures."""
+
+
 def export(
     run: Path,
     *,
     to: Annotated[Literal["onnx", "safetensors", "torch", "caffe", "openvino"], Parameter()],
     out: Path | None = None,
-    data: Path | None = None,
-    pictures: int = 64,
     form: Form = Form(),
+    trial: Trial = Trial(),
     as_json: Json = False,
 ) -> int:
     """Write a trained net for another program, and compare its answers there with ours.
@@ -50,14 +60,9 @@ def export(
         (torchvision's names where it has the net) hold weights; caffe takes nets of a prototxt.
     out
         File to write; model.onnx and so on in the run's folder unless given.
-    data
-        Labelled pictures to compare on; those of the run if they are still there, else some are
-        generated.
-    pictures
-        Number of pictures to compare on.
     """
-    if pictures < 1:
-        raise ValueError(f"pictures is {pictures}; compare on at least 1")
+    if trial.pictures < 1:
+        raise ValueError(f"pictures is {trial.pictures}; compare on at least 1")
     from alexnet.export.runtimes import exported_path
     from alexnet.export.way_out import Wish, check_wish
     from alexnet.export.way_out import export as write
@@ -70,7 +75,7 @@ def export(
     check_wish(wish)
     path = _place(out, exported_path(folder.resolve(), to, form.weights))
     model = open_model(run)
-    sample, used = _sample(run, data, model, pictures)
+    sample, used = _sample(run, model, trial)
     found = write(model, path, wish, sample)
     if as_json:
         print_json(_to_json(found, to, used))
@@ -96,7 +101,7 @@ def _place(out: Path | None, usual: Path) -> Path:
     return out
 
 
-def _sample(run: Path, data: Path | None, model: "Model", count: int) -> tuple["Sample", str]:
+def _sample(run: Path, model: "Model", trial: Trial) -> tuple["Sample", str]:
     """Return pictures to compare on, and say which they are."""
     import torch
 
@@ -106,7 +111,7 @@ def _sample(run: Path, data: Path | None, model: "Model", count: int) -> tuple["
     from alexnet.inspection.subject import Subject
     from alexnet.training.recipe import Recipe, load
 
-    size = model.preprocessing.picture_size
+    data, count, size = trial.data, trial.pictures, model.preprocessing.picture_size
     if data is None:
         files = [folder / "recipe.toml" for folder in (run, run.parent)]
         recipe = next((load(file) for file in files if file.is_file()), Recipe())

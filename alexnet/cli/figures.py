@@ -32,7 +32,7 @@ def figures(
     data: Path | None = None,
     *,
     out: Path | None = None,
-    only: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    only: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     looked: Looked = Looked(),
 ) -> int:
     """Draw what a net has learned: PNG and SVG files of figures 2 to 4, of curves and insides.

@@ -40,7 +40,7 @@ RECIPE = Recipe(
 )
 """No regularisation: no decay, no crops, no mirror images, no lighting, no dropout. Inputs are grey
 levels minus the mean image and the weights start as in the program's example for CIFAR-10."""
-RATES = (0.0003, 0.001, 0.003)
+RATES = (0.0003, 0.001, 0.003, 0.01)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What the figures of measurements show."""
 
+import numpy as np
 import pytest
 
 from alexnet.inspection.measured import Difference, Line, draw_differences, draw_race
@@ -38,6 +39,6 @@ def test_the_race_marks_where_the_target_was_reached() -> None:
     assert texts == ["relu: 1.8 epochs to 25%", "tanh"]
     styles = [line.get_linestyle() for line in axes.lines if line.get_label() in texts]
     assert styles == ["-", "--"]
-    points = [tuple(zip(*line.get_data(), strict=True)) for line in axes.lines]
+    points = [tuple(zip(*np.array(line.get_data()), strict=True)) for line in axes.lines]
     assert ((1.8, 0.25),) in points
     assert ((1.0, 0.6), (2.0, 0.5)) in points

@@ -50,7 +50,8 @@ def test_parts_are_gone_from_the_module() -> None:
 
 def test_pools_of_two_do_not_overlap_and_keep_the_sizes_of_the_maps() -> None:
     pools = layers(ABLATED["alexnet-2x2-pools"], nn.MaxPool2d)
-    assert [(p.kernel_size, p.stride) for p in pools] == [(2, 2)] * 3  # type: ignore[attr-defined]
+    sizes = [(pool.kernel_size, pool.stride) for pool in pools if isinstance(pool, nn.MaxPool2d)]
+    assert sizes == [(2, 2)] * 3
     for size in (67, 99, 131, 163, 227):
         assert ABLATED["alexnet-2x2-pools"].pool5_size(size) == ALEXNET.pool5_size(size)
     assert ABLATED["alexnet-2x2-pools"].smallest_input() < ALEXNET.smallest_input()
@@ -82,12 +83,11 @@ def test_columns_that_never_talk_know_nothing_of_each_other_up_to_pool5() -> Non
 
 def up_to_pool5(net: AlexNet) -> Tensor:
     x = 50 * torch.randn(1, 3, 67, 67, generator=torch.Generator().manual_seed(1))
+    names = [name for name, _ in net.named_children()]
     with torch.no_grad():
-        for name, layer in net.named_children():
+        for layer in list(net.children())[: names.index("pool5") + 1]:
             x = layer(x)
-            if name == "pool5":
-                return x
-    raise AssertionError("no pool5")
+    return x
 
 
 def test_no_dropout_trains_as_it_tests() -> None:

@@ -3,7 +3,6 @@
 Processes are forked from one that has imported what they need, so a run takes seconds.
 """
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -25,10 +24,9 @@ from alexnet.nets import NETS
 from alexnet.parallel import watch
 from alexnet.training import loop
 from tests.conftest import TINY
+from tests.forks import CONTEXT
 
 LIMIT_SECONDS = 30
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
 MESSAGES = (dist.all_reduce, dist.all_gather)
 Moment = Literal["update", "sum", "gather", "save", "stopped"]
 

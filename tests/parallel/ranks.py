@@ -1,14 +1,15 @@
-"""Ranks for tests: processes that stay, so that torch is imported once in each."""
+"""Ranks for tests: processes that stay from test to test."""
 
 import os
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+
+from tests.forks import CONTEXT
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -23,7 +24,7 @@ def _settle() -> None:
 @contextmanager
 def processes() -> Iterator[ProcessPoolExecutor]:
     """Start processes for at most `MOST` ranks."""
-    with ProcessPoolExecutor(MOST, mp_context=get_context("spawn"), initializer=_settle) as pool:
+    with ProcessPoolExecutor(MOST, mp_context=CONTEXT, initializer=_settle) as pool:
         yield pool
 
 

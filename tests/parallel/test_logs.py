@@ -2,7 +2,6 @@
 
 import atexit
 import io
-import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from alexnet.parallel.logs import Log
 from alexnet.parallel.mesh import World
+from tests.forks import CONTEXT
 
 
 def speak(world: World, folder: Path, heard: Path) -> None:
@@ -28,9 +28,7 @@ def speak(world: World, folder: Path, heard: Path) -> None:
 
 def test_a_second_process_speaks_into_its_file_alone(tmp_path: Path) -> None:
     heard = tmp_path / "heard.txt"
-    process = multiprocessing.get_context("spawn").Process(
-        target=speak, args=(World(1, 2, 1, 2), tmp_path, heard)
-    )
+    process = CONTEXT.Process(target=speak, args=(World(1, 2, 1, 2), tmp_path, heard))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -51,7 +49,7 @@ def fail(world: World, heard: Path, text: str) -> None:
 
 def test_an_unexpected_end_before_there_is_a_file_is_heard(tmp_path: Path) -> None:
     for number, text in enumerate(("alexnet: unexpected ImportError", "alexnet: columns is 3")):
-        process = multiprocessing.get_context("spawn").Process(
+        process = CONTEXT.Process(
             target=fail, args=(World(1, 2, 1, 2), tmp_path / str(number), text)
         )
         process.start()

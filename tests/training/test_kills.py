@@ -4,7 +4,6 @@ Processes are forked from one that has imported what they need, so that a kill t
 second. After each kill a good checkpoint must be there, once there was one.
 """
 
-import multiprocessing
 import random
 import time
 from dataclasses import replace
@@ -20,12 +19,11 @@ from alexnet import store
 from alexnet.training.checkpoint import newest_checkpoint, newest_good_checkpoint
 from alexnet.training.journal import read_journal
 from tests.conftest import make_pictures, tiny_recipe
+from tests.forks import CONTEXT
 from tests.training import killed
 from tests.training.killed import Doom
 
 LIMIT_SECONDS = 60
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([killed.__name__])
 CLOCK = ("images_per_second", "wait_share")
 EPOCHS, STEPS = 3, 9
 
