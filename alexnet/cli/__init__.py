@@ -14,12 +14,14 @@ from contextlib import suppress
 from cyclopts import App, CycloptsError, UnknownCommandError
 
 from alexnet import __version__
+from alexnet.cli.help import FlowingHelp
 
 ONE_DASH = re.compile(r"-[a-zA-Z_]{2,}(=|$)")
 USAGE, REFUSED, ENVIRONMENT, GUARD, RESUMABLE = 2, 3, 4, 5, 75
 
 app = App(
     name="alexnet",
+    help_formatter=FlowingHelp(),
     version=__version__,
     help="AlexNet, the system that won ILSVRC-2012: train it on your pictures, test it, use it.",
     help_format="plaintext",
