@@ -23,7 +23,7 @@ ABLATION = (
     *("--validate-every", "4", "--stuck-after", "0"),
 )
 FIGURE1 = {
-    "figure1": ("--rates", "0.0003", "0.001", "0.003", "0.01"),
+    "figure1": (),
     "figure1-normalised": (
         *("--rates", "0.003", "0.01", "0.03", "--init", "normalised", "--divide-by", "64"),
     ),

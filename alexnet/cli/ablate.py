@@ -102,7 +102,7 @@ def figure1(
     data
         Pictures to train on, such as CIFAR-10, in any form that train takes.
     rates
-        Learning rates to try; 0.0003, 0.001, 0.003 and 0.01 if not given.
+        Learning rates to try; 0.001, 0.003, 0.01 and 0.03 if not given.
     trial_epochs
         Epochs that each rate is tried for.
     out

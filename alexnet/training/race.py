@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from alexnet.training.guards import GuardStop
 from alexnet.training.recipe import Recipe
 from alexnet.training.series import complete, curve
 
@@ -40,7 +41,7 @@ RECIPE = Recipe(
 )
 """No regularisation: no decay, no crops, no mirror images, no lighting, no dropout. Inputs are grey
 levels minus the mean image and the weights start as in the program's example for CIFAR-10."""
-RATES = (0.0003, 0.001, 0.003, 0.01)
+RATES = (0.001, 0.003, 0.01, 0.03)
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,19 @@ def race(
         own, tried = replace(recipe, net=net), {}
         for lr in rates:
             trial = replace(own, lr=lr, epochs=min(trial_epochs, own.epochs), target_error=0.0)
-            ended = complete(trial, folder / f"trial-{name}-{lr:g}", say)
-            tried[lr] = ended.top1_error
-            say(
-                f"{name} at rate {lr:g}: error {ended.top1_error:.1%} after {ended.epochs:g} epochs"
-            )
+            tried[lr] = _try(trial, folder / f"trial-{name}-{lr:g}", f"{name} at rate {lr:g}", say)
         best = min(tried, key=tried.__getitem__)
         complete(replace(own, lr=best), folder / name, say)
         courses[name] = Course(name, best, curve(folder / name), tried)
     return courses
+
+
+def _try(recipe: Recipe, run: Path, name: str, say: Callable[[str], None]) -> float:
+    """Return the error after a trial; 1 if its rate is so large that a guard stopped it."""
+    try:
+        ended = complete(recipe, run, say)
+    except GuardStop as stop:
+        say(f"{name}: {stop}")
+        return 1.0
+    say(f"{name}: error {ended.top1_error:.1%} after {ended.epochs:g} epochs")
+    return ended.top1_error

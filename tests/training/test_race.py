@@ -1,5 +1,6 @@
 """The race of figure 1, with small nets on a few pictures."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 
 from alexnet.training import race
 from alexnet.training.race import RECIPE, Course
+from alexnet.training.guards import GuardStop
 from alexnet.training.recipe import Recipe
+from alexnet.training.series import Result, complete
 from tests.conftest import MakePictures
 
 
@@ -42,6 +45,21 @@ def test_each_net_runs_at_the_best_of_its_rates(recipe: Recipe, tmp_path: Path) 
     again = race.race(recipe, tmp_path, said.append, rates=(1e-6, 0.01), trial_epochs=1)
     assert again == found
     assert [line for line in said[count:] if "starting" in line or "going on" in line] == []
+
+
+def test_a_rate_that_a_guard_stops_is_tried_and_not_taken(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def guarded(tried: Recipe, run: Path, say: Callable[[str], None]) -> Result:
+        if tried.lr > 1:
+            raise GuardStop("the loss is nan at update 3")
+        return complete(tried, run, say)
+
+    monkeypatch.setattr(race, "complete", guarded)
+    said: list[str] = []
+    found = race.race(recipe, tmp_path, said.append, rates=(10.0, 1e-6), trial_epochs=1)
+    assert {(course.lr, course.tried[10.0]) for course in found.values()} == {(1e-6, 1.0)}
+    assert said[0] == "relu at rate 10: the loss is nan at update 3"
 
 
 def test_a_net_stops_when_it_has_come_to_the_target(recipe: Recipe, tmp_path: Path) -> None:
