@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from alexnet.training import race
-from alexnet.training.race import RECIPE, Course
 from alexnet.training.guards import GuardStop
+from alexnet.training.race import RECIPE, Course
 from alexnet.training.recipe import Recipe
 from alexnet.training.series import Result, complete
 from tests.conftest import MakePictures
