@@ -1,5 +1,6 @@
 """What each route does, but for predictions: models, insides, labelled pictures, runs."""
 
+import asyncio
 from dataclasses import asdict
 from http.cookies import SimpleCookie
 from importlib.resources import files
@@ -11,7 +12,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from alexnet import __version__
 from alexnet.nearest import nearest
 from alexnet.nets import NETS
-from alexnet.serve import looking, runs, tested
+from alexnet.serve import arithmetic, looking, runs, tested
 from alexnet.serve.answers import Refused, json_answer
 from alexnet.serve.bodies import read_json, read_pictures
 from alexnet.serve.fields import recipe_fields
@@ -71,6 +72,7 @@ async def describe_model(request: Request) -> Response:
     service = service_of(request)
     opened = await service.open(request.query_params.get("model", ""))
     layers = await service.compute_alone(lambda: looking.layers_of(opened))
+    outline = looking.outline_of(opened)
     model = opened.model
     return json_answer(
         {
@@ -78,6 +80,7 @@ async def describe_model(request: Request) -> Response:
             "net": model.name,
             "classes": list(model.classes),
             "preprocessing": model.preprocessing.constants(),
+            **outline,
             "layers": layers,
             "parameters": sum(p.numel() for p in model.net.parameters()),
             "arithmetic": str(opened.dtype).removeprefix("torch."),
@@ -113,6 +116,29 @@ async def kernels(request: Request) -> Response:
     opened = await service.open(request.query_params.get("model", ""))
     found = await _computed(service, lambda: looking.kernels(opened))
     return Response(found, media_type="image/png")
+
+
+async def explain(request: Request) -> Response:
+    """Return the one convolution that made a pixel of a map, with its arithmetic."""
+    service = service_of(request)
+    service.check_load()
+    unit, row, column = (
+        read_number(request, name, 0, most=LARGEST, least=0) for name in ("unit", "row", "column")
+    )
+    pixel = arithmetic.Pixel(request.query_params.get("layer", ""), unit, row, column)
+    opened, picture = await _one_picture(request, service)
+    return json_answer(await _computed(service, lambda: arithmetic.explain(opened, picture, pixel)))
+
+
+async def exciting(request: Request) -> Response:
+    """Return the labelled pictures that excite a unit most."""
+    seen = await _seen(request)
+    service = service_of(request)
+    opened = await service.open(request.query_params.get("model", ""))
+    layer = request.query_params.get("layer", "")
+    unit = read_number(request, "unit", 0, most=LARGEST, least=0)
+    found = await _computed(service, lambda: tested.exciting(seen, opened, layer, unit))
+    return json_answer(seen.state | found, 200 if seen.is_done else 202)
 
 
 async def similar(request: Request) -> Response:
@@ -165,22 +191,21 @@ async def picture(request: Request) -> Response:
 async def list_runs(request: Request) -> Response:
     """List the runs with their newest figures."""
     service = service_of(request)
-    places = [place for place in service.shelf.places().values() if place.is_run]
-    found = [runs.describe_run(place, service.trainings) for place in places]
+    found = await asyncio.to_thread(runs.list_runs, service.trainings)
     return json_answer({"runs": found, "may_start": _may_train(service)})
 
 
 async def describe_run(request: Request) -> Response:
     """Return a run's recipe, state and journal so far."""
     service = service_of(request)
-    place = service.shelf.find(request.path_params["name"])
-    return json_answer(runs.whole_run(place, service.trainings))
+    place = service.trainings.find(request.path_params["name"])
+    return json_answer(await asyncio.to_thread(runs.whole_run, place, service.trainings))
 
 
 async def follow_run(request: Request) -> Response:
     """Follow a run's journal by server-sent events."""
     service = service_of(request)
-    place = service.shelf.find(request.path_params["name"])
+    place = service.trainings.find(request.path_params["name"])
     said = request.headers.get("last-event-id", request.query_params.get("after", "0"))
     if not (said.isascii() and said.isdigit() and len(said) < 16):
         raise Refused(400, "query", "after is no number of bytes", hint="after=0")
@@ -216,7 +241,7 @@ async def start_run(request: Request) -> Response:
 async def stop_run(request: Request) -> Response:
     """Ask a training to save and stop."""
     service = _check_training(request)
-    place = service.shelf.find(request.path_params["name"])
+    place = service.trainings.find(request.path_params["name"])
     service.trainings.stop(place.name)
     return json_answer({"name": place.name}, 202)
 

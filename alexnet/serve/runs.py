@@ -15,44 +15,74 @@ from typing import Any
 
 from alexnet.serve.answers import Refused
 from alexnet.serve.models import Place
-from alexnet.serve.training import Trainings, read_recipe
+from alexnet.serve.summaries import (
+    JOURNAL,
+    LONGEST_READ,
+    has_checkpoint,
+    has_finished,
+    read_line,
+    read_lines,
+    summarise,
+)
+from alexnet.serve.training import Trainings
 from alexnet.training.lock import LOCK
 
-JOURNAL, REPORT = "journal.jsonl", "report.html"
+REPORT = "report.html"
 POLL_SECONDS, HEARTBEAT_SECONDS = 0.5, 15.0
-TAIL_BYTES = 262_144
 MOST_LINES = 20_000
-LONGEST_READ = 2**24
+SAVED = 75
+"""Exit code of a training that was asked to stop and has saved."""
 
 
 def describe_run(place: Place, trainings: Trainings) -> dict[str, Any]:
-    """Return a run in a few words: its net and data, its newest figures, whether it trains now."""
-    recipe = read_recipe(place)
-    lines = read_tail(place.folder / JOURNAL)
+    """Return a run in a few words: its net and data, its newest figures, its state.
+
+    The state is training, finished, stopped (it can go on), failed (what was started here ended
+    with an error) or empty (it has no checkpoint).
+    """
+    recipe = trainings.recipe_of(place)
+    told = summarise(place.folder)
     started = trainings.describe(place.name)
+    training, saved = is_training(place.folder, started), has_checkpoint(place.folder)
+    finished = has_finished(place.folder)
     return {
         "name": place.name,
         "net": recipe.net if recipe else None,
         "data": recipe.data if recipe else None,
         "has_model": place.manifest is not None,
-        "training": is_training(place.folder, started),
+        "training": training,
+        "state": _state(started, training=training, saved=saved, finished=finished),
+        "can_go_on": saved and not training and not finished,
         "started_here": started is not None,
-        "last_train": next((line for line in reversed(lines) if line["kind"] == "train"), None),
-        "last_validation": next(
-            (line for line in reversed(lines) if line["kind"] == "validation"), None
-        ),
+        "last_train": told.last_train,
+        "last_validation": told.last_validation,
+        "best_error": told.best_error,
+        "epochs_done": told.epochs_done,
+        "epochs": recipe.epochs if recipe else None,
+        "heard_at": told.written_at,
     }
 
 
+def list_runs(trainings: Trainings) -> list[dict[str, Any]]:
+    """Describe all runs, what was written last first; those just started come before them."""
+    places = trainings.shelf.places()
+    found = [place for place in places.values() if place.is_run]
+    return [describe_run(each, trainings) for each in (*trainings.unwritten(places), *found)]
+
+
 def whole_run(place: Place, trainings: Trainings) -> dict[str, Any]:
-    """Return all that a run's page shows: its recipe, and its journal so far."""
-    recipe = read_recipe(place)
-    lines = read_tail(place.folder / JOURNAL, LONGEST_READ)
-    started = trainings.describe(place.name)
+    """Return all that a run's page shows: its recipe, and its journal so far.
+
+    `journal_end` is the byte behind the journal's last line, from which it is followed.
+    """
+    recipe = trainings.recipe_of(place)
+    lines, end = read_lines(place.folder / JOURNAL, LONGEST_READ)
     return describe_run(place, trainings) | {
         "recipe": asdict(recipe) if recipe else None,
+        "folder": str(place.folder),
         "journal": lines[-MOST_LINES:],
-        "process": started,
+        "journal_end": end,
+        "process": trainings.describe(place.name),
         "has_report": (place.folder / REPORT).is_file(),
     }
 
@@ -71,18 +101,6 @@ def is_training(folder: Path, started: dict[str, Any] | None = None) -> bool:
         os.kill(int(who["pid"]), 0)
         return True
     return False
-
-
-def read_tail(path: Path, most: int = TAIL_BYTES) -> list[dict[str, Any]]:
-    """Return the whole lines at the end of a journal; what is no line of one is left out."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - most))
-            pieces = file.read(most).split(b"\n")
-    except OSError:
-        return []
-    return [line for piece in pieces[int(size > most) : -1] if (line := _line(piece)) is not None]
 
 
 async def follow(
@@ -148,15 +166,17 @@ def _new_lines(path: Path, at: int) -> tuple[list[tuple[int, dict[str, Any]]], i
     found = []
     for piece in data.split(b"\n")[:-1]:
         at += len(piece) + 1
-        line = _line(piece)
+        line = read_line(piece)
         if line is not None:
             found.append((at, line))
     return found, at, was_reset
 
 
-def _line(piece: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(piece)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and "kind" in line and "step" in line else None
+def _state(started: dict[str, Any] | None, *, training: bool, saved: bool, finished: bool) -> str:
+    if training:
+        return "training"
+    if finished:
+        return "finished"
+    if started is not None and started["exit_code"] not in (0, SAVED):
+        return "failed"
+    return "stopped" if saved else "empty"

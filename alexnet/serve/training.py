@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class _Training:
 
     process: subprocess.Popen[bytes]
     log: Path
+    recipe: Path
+    """What it was started with, if it was begun here."""
 
 
 class Trainings:
@@ -118,6 +121,27 @@ class Trainings:
         said = training.log.read_bytes()[-SAID_BYTES:].decode(errors="replace")
         return {"training": code is None, "exit_code": code, "said": said}
 
+    def find(self, name: str) -> Place:
+        """Return a place by its name, also of a training that has written nothing yet.
+
+        Raises: Refused with 404, naming the nearest.
+        """
+        known = {place.name: place for place in self.unwritten(self.shelf.places())}
+        return known.get(name) or self.shelf.find(name)
+
+    def unwritten(self, known: Mapping[str, Place]) -> list[Place]:
+        """Return the trainings started here that are none of the known places, newest first."""
+        names = [name for name in self._started if name not in known]
+        return [Place(name, self.shelf.path / name) for name in reversed(names)]
+
+    def recipe_of(self, place: Place) -> Recipe | None:
+        """Return the recipe of a place, or the one that it was started with."""
+        found = read_recipe(place)
+        training = self._started.get(place.name)
+        if found is None and training is not None and training.recipe.is_file():
+            return load(training.recipe)
+        return found
+
     def close(self) -> None:
         """Stop all, and wait until they have saved."""
         running = [each.process for each in self._started.values() if each.process.poll() is None]
@@ -182,7 +206,7 @@ class Trainings:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
             )
-        self._started[name] = _Training(process, log)
+        self._started[name] = _Training(process, log, log.with_suffix(".toml"))
 
 
 def read_recipe(place: Place) -> Recipe | None:

@@ -259,6 +259,11 @@ def field_help() -> dict[str, str]:
     return texts
 
 
+def field_rules(recipe: Recipe) -> dict[str, str]:
+    """Return what each field must be that has a rule, beside a recipe's other values."""
+    return {name: rule for name, rule, _ in recipe._rules()}
+
+
 def _check_type(name: str, value: Any, hint: Any) -> None:
     """Raise ValueError unless `value` is what a field of type `hint` may hold."""
     if get_origin(hint) is Literal:

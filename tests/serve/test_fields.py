@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from alexnet.serve.fields import recipe_fields
+from alexnet.serve.fields import GROUPS, recipe_fields
 from alexnet.training.recipe import Recipe, override
 
 
@@ -33,3 +33,13 @@ def test_types_and_choices_are_those_of_the_recipe() -> None:
     assert found["milestones"]["type"] == "list of numbers"
     assert found["layer_lr"]["type"] == "numbers by name"
     assert found["lr"]["choices"] is None
+
+
+def test_each_field_stands_in_one_group_and_has_its_rule() -> None:
+    found = {each["name"]: each for each in recipe_fields()}
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(found)
+    assert found["lr"]["group"] == "learning rate"
+    assert found["lr"]["rule"] == "above 0 and at most 10"
+    assert found["fc_batch"]["rule"] == "0 or a divisor of the batch"
+    assert found["flip"]["rule"] == ""

@@ -14,8 +14,15 @@ import torch
 from alexnet.serve import runs
 from alexnet.serve.answers import Refused
 from alexnet.serve.models import Place, Shelf
-from alexnet.serve.runs import describe_run, follow, is_training, read_report, read_tail, whole_run
-from alexnet.serve.training import Trainings
+from alexnet.serve.runs import (
+    describe_run,
+    follow,
+    is_training,
+    list_runs,
+    read_report,
+    whole_run,
+)
+from alexnet.serve.training import Trainings, _Training
 from tests.serve.live import write_run
 
 pytestmark = pytest.mark.usefixtures("tiny_net")
@@ -59,6 +66,8 @@ def test_a_run_is_described_by_its_newest_lines(place: Place, trainings: Trainin
     assert [line["step"] for line in whole["journal"]] == [1, 2, 3]
     assert whole["recipe"]["net"] == "tiny"
     assert (whole["process"], whole["has_report"]) == (None, False)
+    assert whole["journal_end"] == (place.folder / "journal.jsonl").stat().st_size
+    assert whole["folder"] == str(place.folder)
 
 
 def test_a_run_trains_while_its_lock_names_a_living_process(place: Place) -> None:
@@ -74,12 +83,54 @@ def test_a_run_trains_while_its_lock_names_a_living_process(place: Place) -> Non
     assert is_training(place.folder, {"training": True})
 
 
-def test_lines_that_are_none_are_left_out(place: Place) -> None:
-    path = place.folder / "journal.jsonl"
-    path.write_bytes(b'{"kind":"a","step":1}\n{"kind"\n[]\n{"kind":"b","step":2}\n{"kind":"c"')
-    assert [line["kind"] for line in read_tail(path)] == ["a", "b"]
-    assert [line["kind"] for line in read_tail(path, 40)] == ["b"]
-    assert read_tail(path.parent / "none") == []
+def test_the_state_of_a_run_is_told_by_its_lock_and_checkpoints(
+    place: Place, trainings: Trainings
+) -> None:
+    def told() -> tuple[str, bool]:
+        found = describe_run(place, trainings)
+        return found["state"], found["can_go_on"]
+
+    assert told() == ("empty", False)
+    hold(place)
+    assert told() == ("training", False)
+    (place.folder / "lock").unlink()
+    manifest = place.folder / "checkpoints" / "step-00000001" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"position": {"finished": False}}))
+    assert told() == ("stopped", True)
+    manifest.write_text(json.dumps({"position": {"finished": True}}))
+    os.utime(manifest, ns=(1, 1))
+    assert told() == ("finished", False)
+
+
+@pytest.mark.parametrize(("code", "state"), [(3, "failed"), (75, "empty"), (None, "training")])
+def test_a_training_that_wrote_nothing_is_listed_with_its_recipe(
+    place: Place, tmp_path: Path, code: int | None, state: str
+) -> None:
+    trainings = make_started(place, tmp_path, code)
+    found = list_runs(trainings)
+    assert [each["name"] for each in found] == ["new", "one"]
+    assert (found[0]["state"], found[0]["net"], found[0]["heard_at"]) == (state, "lenet-5", None)
+    whole = whole_run(trainings.find("new"), trainings)
+    assert whole["recipe"]["net"] == "lenet-5"
+    assert whole["process"] == {"training": code is None, "exit_code": code, "said": "its words"}
+    with pytest.raises(Refused, match="there is no run or model called 'ones'"):
+        trainings.find("ones")
+
+
+def make_started(place: Place, tmp_path: Path, code: int | None) -> Trainings:
+    """Return trainings of which one was started that has no folder."""
+
+    class Process:
+        def poll(self) -> int | None:
+            return code
+
+    made = Trainings(Shelf(place.folder.parent, device=torch.device("cpu")), None)
+    (tmp_path / "new.log").write_text("its words")
+    (tmp_path / "new.toml").write_text('net = "lenet-5"')
+    started = _Training(Process(), tmp_path / "new.log", tmp_path / "new.toml")  # type: ignore[arg-type]
+    made._started["new"] = started
+    return made
 
 
 def test_a_recipe_that_cannot_be_read_is_none(place: Place, trainings: Trainings) -> None:
