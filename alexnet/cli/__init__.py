@@ -1,7 +1,6 @@
 """The command line. Each command imports its part when it runs, so that --help is quick.
 
-Exit codes: 0 done, 2 usage or recipe, 3 data or model file refused, 4 environment (disk, device,
-package), 5 stopped by a guard, 75 asked to stop and can resume. An error is one message on
+The exit codes are those of exit_codes.py, which alexnet explain prints. An error is one message on
 standard error; --debug adds the traceback.
 """
 
@@ -14,10 +13,18 @@ from contextlib import suppress
 from cyclopts import App, CycloptsError, UnknownCommandError
 
 from alexnet import __version__
+from alexnet.cli.exit_codes import (
+    ENVIRONMENT,
+    GUARD,
+    INTERRUPTED,
+    REFUSED,
+    RESUMABLE,
+    UNFORESEEN,
+    USAGE,
+)
 from alexnet.cli.help import FlowingHelp
 
 ONE_DASH = re.compile(r"-[a-zA-Z_]{2,}(=|$)")
-USAGE, REFUSED, ENVIRONMENT, GUARD, RESUMABLE = 2, 3, 4, 5, 75
 
 app = App(
     name="alexnet",
@@ -46,6 +53,8 @@ app.command("alexnet.cli.plan:plan", help="Say what several devices would make o
 app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
 app.command("alexnet.cli.convolution:convolution", help="Measure convolution by every algorithm.")
 app.command("alexnet.cli.doctor:doctor", help="Say what is wrong here, and what is narrowest.")
+app.command("alexnet.cli.explain:show", name="explain", help="Say what an exit code means.")
+app.command("alexnet.cli.completion:completion", help="Print what completes commands in a shell.")
 
 localize = App(name="localize", help="Find where things are.", help_format="plaintext")
 localize.command("alexnet.cli.localize:train", help="Train boxes on a trained net.")
@@ -110,7 +119,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if debug:
             raise
@@ -126,7 +135,7 @@ def _message(error: Exception) -> str:
     if isinstance(error, UnknownCommandError) and error.app:  # it names eight of them at most
         names = [name for name in error.app if not name.startswith("-")]
         text = f"{text.partition(' Available')[0]} The commands are {', '.join(names)}."
-    if _exit_code(error) == 1:
+    if _exit_code(error) == UNFORESEEN:
         return f"unexpected {type(error).__name__}: {text}; run the command again with --debug"
     return text
 
@@ -152,4 +161,4 @@ def _exit_code(error: Exception) -> int:
         (OSError, ENVIRONMENT),
         (ValueError, USAGE),
     )
-    return next((code for kind, code in kinds if isinstance(error, kind)), 1)
+    return next((code for kind, code in kinds if isinstance(error, kind)), UNFORESEEN)

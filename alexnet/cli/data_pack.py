@@ -71,7 +71,7 @@ def verify(out: Path, *, as_json: Json = False) -> int:
     out
         Folder of shards.
     """
-    from alexnet.cli import REFUSED
+    from alexnet.cli.exit_codes import REFUSED
     from alexnet.data.verify import verify_shards
 
     found = verify_shards(out, note)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Parameter
 
+from alexnet.cli.exit_codes import ENVIRONMENT
 from alexnet.cli.options import RUNS, Json
 from alexnet.cli.tables import note, print_json, print_table
 
 if TYPE_CHECKING:
     from alexnet.bench.narrowest import Journey
-
-ENVIRONMENT = 4
 
 
 @Parameter(name="*")
