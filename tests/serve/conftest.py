@@ -2,10 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from alexnet.serve.bodies import Limits
+from alexnet.serve.wire import Connection
+from tests.serve.browser import open_browser
 from tests.serve.live import Live, start
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +26,20 @@ def live(runs_folder: Path) -> Iterator[Live]:
     """Return a server that runs while a module's tests do."""
     with start(runs_folder) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def served(runs_folder: Path) -> Iterator[Live]:
+    """Return a server with the limits that users meet, while a module's tests run."""
+    with start(runs_folder, limits=Limits(), connection=Connection) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Return Chromium, open while a module's tests run."""
+    with open_browser() as opened:
+        yield opened
 
 
 def start_folder(folder: Path) -> Path:

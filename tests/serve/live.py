@@ -187,6 +187,7 @@ def start(
     limits: Limits = SMALL,
     most_pending: int = 128,
     allows_training: bool = True,
+    connection: type[Connection] = QuickConnection,
 ) -> Iterator[Live]:
     """Run a server for a folder of runs until the block ends; then stop it as a signal does."""
     service = Service(
@@ -196,7 +197,7 @@ def start(
         most_pending=most_pending,
         allows_training=allows_training,
     )
-    running = prepare(service, host="127.0.0.1", port=0, connection=QuickConnection)
+    running = prepare(service, host="127.0.0.1", port=0, connection=connection)
     thread = threading.Thread(target=running.run)
     thread.start()
     live = Live(service, running, thread)
