@@ -84,6 +84,8 @@ async def describe_model(request: Request) -> Response:
             "layers": layers,
             "parameters": sum(p.numel() for p in model.net.parameters()),
             "arithmetic": str(opened.dtype).removeprefix("torch."),
+            "device": next(model.net.parameters()).device.type,
+            "written_at": opened.stamp[0] / 1e9,
             "weights": service.shelf.weights,
         }
     )

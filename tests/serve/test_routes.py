@@ -50,6 +50,8 @@ def test_a_model_tells_its_classes_preprocessing_and_layers(live: Live) -> None:
     assert found["layers"][0]["name"] == "conv1"
     assert found["parameters"] == sum(each["parameters"] for each in found["layers"])
     assert (found["net"], found["weights"]) == ("tiny", "same")
+    assert (found["device"], found["arithmetic"]) == ("cpu", "float32")
+    assert 0 <= time.time() - found["written_at"] < 600
     assert told(live.ask("/api/model?model=none")) == (404, "not-found")
 
 
