@@ -5,9 +5,13 @@ What differs: squares end at the picture's edge instead of reaching past it, and
 that the last square ends there.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
+from alexnet.inspection.deconvnet import check_unit
+from alexnet.inspection.watch import watched
 from alexnet.nets.chain import Chain
 
 BATCH_SIZE = 32
@@ -40,17 +44,44 @@ def occlude(
     Raises:  ValueError as `places`.
     """
     net.eval()
+    answers = [net(batch).float().softmax(1)[:, target] for batch in covered(x, side, stride, gray)]
+    return torch.cat(answers).view(_grid(x, side, stride))
+
+
+@torch.inference_mode()
+def occlude_unit(
+    net: Chain, x: Tensor, *, of: tuple[str, int], side: int, stride: int, gray: float = 0.0
+) -> Tensor:
+    """Return the largest activation of a unit, `of` a layer, for each place of a gray square.
+
+    Shapes:  x (1, C, H, W) -> (places in H, places in W) float32.
+    Source:  Zeiler and Fergus 2014, figure 7 (b), where the map's values are added up instead.
+    Raises:  ValueError as `places`, or if there is no such layer or unit.
+    """
+    layer, unit = of
+    found = []
+    with watched(net, (layer,)) as kept:
+        for batch in covered(x, side, stride, gray):
+            net(batch)
+            check_unit(layer, unit, kept[layer].shape[1])
+            found.append(kept[layer][:, unit].float().reshape(len(batch), -1).amax(1))
+    return torch.cat(found).view(_grid(x, side, stride))
+
+
+def covered(x: Tensor, side: int, stride: int, gray: float) -> Iterator[Tensor]:
+    """Yield a picture with a gray square at each place, some places at a time.
+
+    Shapes:  x (1, C, H, W) -> (N, C, H, W).
+    """
     tops = places(x.shape[2], side=side, stride=stride)
     lefts = places(x.shape[3], side=side, stride=stride)
     corners = [(top, left) for top in tops for left in lefts]
-    found = []
     for first in range(0, len(corners), BATCH_SIZE):
         some = corners[first : first + BATCH_SIZE]
         batch = x.repeat(len(some), 1, 1, 1)
         for row, (top, left) in enumerate(some):
             batch[row, :, top : top + side, left : left + side] = gray
-        found.append(net(batch).float().softmax(1)[:, target])
-    return torch.cat(found).view(len(tops), len(lefts))
+        yield batch
 
 
 def spread(p: Tensor, *, size: tuple[int, int], side: int, stride: int) -> Tensor:
@@ -66,3 +97,8 @@ def spread(p: Tensor, *, size: tuple[int, int], side: int, stride: int) -> Tenso
             total[top : top + side, left : left + side] += p[row, column].cpu()
             count[top : top + side, left : left + side] += 1
     return total / count
+
+
+def _grid(x: Tensor, side: int, stride: int) -> tuple[int, int]:
+    rows, columns = (len(places(each, side=side, stride=stride)) for each in x.shape[2:])
+    return rows, columns

@@ -55,6 +55,15 @@ ROUTES = (
         *("POST", "/api/look", routes.look),
         *(("model", "kind", "layer", "unit", "class"), BODY, IMAGE),
     ),
+    Entry(
+        *("POST", "/api/arithmetic", routes.explain),
+        *(("model", "layer", "unit", "row", "column"), BODY),
+    ),
+    Entry(
+        *("GET", "/api/exciting", routes.exciting),
+        *(("model", "layer", "unit"), None),
+        statuses=(202, 404, 503),
+    ),
     Entry("GET", "/api/kernels", routes.kernels, ("model",), None, IMAGE, (404, 503)),
     Entry("POST", "/api/similar", routes.similar, ("model", "count"), BODY, statuses=(202,)),
     Entry(

@@ -7,13 +7,13 @@ hundred pixels, or JSON for the page that draws for itself.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from alexnet.inspection import occlusion
 from alexnet.inspection.deconvnet import project
@@ -22,9 +22,12 @@ from alexnet.inspection.kernels import first_kernels
 from alexnet.inspection.panels import in_rgb, signed, tile
 from alexnet.inspection.subject import Subject
 from alexnet.inspection.watch import last_maps, map_layers, named_layer, watched, without_doubles
+from alexnet.layers.partial_convolution import PartialConvolution
+from alexnet.layers.subsampling import SIDE, Subsampling
 from alexnet.serve.models import Opened
+from alexnet.text.pooling import AveragePooling, MaxPooling
+from alexnet.text.vision import Convolution
 
-Kind = Literal["activations", "grad-cam", "occlusion", "deconvnet", "statistics", "values"]
 SQUARE, PLACES = 0.22, 16
 """Side of the gray square, as a share of the picture's, and its steps along that."""
 MOST_TILES, SHEET = 1024, 512
@@ -68,15 +71,25 @@ def cam(subject: Subject, picture: Tensor, asked: Asked) -> Picture:
 
 
 def occluded(subject: Subject, picture: Tensor, asked: Asked) -> Picture:
-    """Draw how much a class loses under a gray square, over the picture."""
+    """Draw how much a class, or if one is given a unit, loses under a gray square."""
     preprocessing, net = subject.model.preprocessing, subject.model.net
     gray = 127.5 / preprocessing.divide_by if preprocessing.subtract == "none" else 0.0
     side, stride = max(1, round(SQUARE * net.input_size)), max(1, net.input_size // PLACES)
-    x, target = subject.inputs(picture), _target(subject, picture, asked)
-    p = occlusion.occlude(net, x, target=target, side=side, stride=stride, gray=gray)
+    x = subject.inputs(picture)
+    if asked.unit >= 0:
+        of = (_layer(subject, asked), asked.unit)
+        p = occlusion.occlude_unit(net, x, of=of, side=side, stride=stride, gray=gray)
+    else:
+        target = _target(subject, picture, asked)
+        p = occlusion.occlude(net, x, target=target, side=side, stride=stride, gray=gray)
     left = occlusion.spread(p, size=(x.shape[2], x.shape[3]), side=side, stride=stride)
     lost = (left.max() - left) / (left.max() - left.min()).clamp(min=1e-12)
     return _over(subject.window(picture[0]), lost)
+
+
+def seen(subject: Subject, picture: Tensor, asked: Asked) -> Picture:
+    """Draw the part of the picture that the net sees."""
+    return subject.window(picture[0])
 
 
 def projected(subject: Subject, picture: Tensor, asked: Asked) -> Picture:
@@ -90,7 +103,7 @@ def projected(subject: Subject, picture: Tensor, asked: Asked) -> Picture:
 
 
 def statistics(subject: Subject, picture: Tensor, asked: Asked) -> dict[str, Any]:
-    """Return the largest and mean value of each unit of a layer, and the share above 0."""
+    """Return the largest and mean value of each unit of a layer, and the shares above and at 0."""
     layer = _layer(subject, asked)
     y = _output(subject, picture, layer)
     flat = y.flatten(1) if y.dim() > 1 else y[:, None]
@@ -100,6 +113,7 @@ def statistics(subject: Subject, picture: Tensor, asked: Asked) -> dict[str, Any
         "largest": flat.amax(1).tolist(),
         "mean": flat.mean(1).tolist(),
         "share_above_zero": float((flat > 0).float().mean()),
+        "share_zero": float((flat == 0).float().mean()),
     }
 
 
@@ -113,6 +127,7 @@ def values(subject: Subject, picture: Tensor, asked: Asked) -> dict[str, Any]:
 
 
 DRAWN: dict[str, Callable[[Subject, Tensor, Asked], Picture]] = {
+    "picture": seen,
     "activations": activations,
     "grad-cam": cam,
     "occlusion": occluded,
@@ -162,11 +177,27 @@ def layers_of(opened: Opened) -> list[dict[str, Any]]:
             "kind": type(layer).__name__,
             "shape": list(kept[name].shape[1:]) if name in kept else None,
             "parameters": sum(p.numel() for p in layer.parameters()),
-            "groups": int(layer.groups) if isinstance(layer, torch.nn.Conv2d) else 1,
+            "groups": int(layer.groups) if isinstance(layer, nn.Conv2d) else 1,
+            **_windows(layer),
             "in_figure": name in shown,
         }
         for name, layer in net.steps()
     ]
+
+
+def outline_of(opened: Opened) -> dict[str, Any]:
+    """Return what a drawing of the net needs besides its layers.
+
+    Columns are the groups of the second convolution, up to four.
+    """
+    net = opened.model.net
+    groups = [layer.groups for _, layer in net.steps() if isinstance(layer, nn.Conv2d)]
+    blank = Subject("", opened.place.folder, opened.model).blank()
+    return {
+        "input": list(blank.shape[1:]),
+        "columns": groups[1] if len(groups) > 1 and 1 < groups[1] <= 4 else 1,
+        "branches": net.branches,
+    }
 
 
 def as_png(picture: Picture) -> bytes:
@@ -174,6 +205,29 @@ def as_png(picture: Picture) -> bytes:
     data = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(data, "PNG")
     return data.getvalue()
+
+
+def _windows(layer: nn.Module) -> dict[str, int | None]:
+    """Return side and stride of the windows that a layer reads its input in."""
+    side, stride = None, None
+    match layer:
+        case nn.Conv2d():
+            side, stride = layer.kernel_size[0], layer.stride[0]
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            side, stride = _first(layer.kernel_size), _first(layer.stride)
+        case Convolution() if layer.windows.kernel:
+            side, stride = layer.windows.kernel[0], layer.windows.stride[0]
+        case MaxPooling() | AveragePooling():
+            side, stride = layer.panes.rows.kernel, layer.panes.rows.stride
+        case PartialConvolution():
+            side, stride = layer.size, 1
+        case Subsampling():
+            side, stride = SIDE, SIDE
+    return {"kernel": side, "stride": stride}
+
+
+def _first(size: int | tuple[int, ...]) -> int:
+    return size if isinstance(size, int) else size[0]
 
 
 def _layer(subject: Subject, asked: Asked) -> str:

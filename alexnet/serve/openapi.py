@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 COUNT = {"type": "integer", "minimum": 1}
-KINDS = ("activations", "grad-cam", "occlusion", "deconvnet", "statistics", "values")
+KINDS = (
+    *("picture", "activations", "grad-cam", "occlusion", "deconvnet"),
+    *("statistics", "values"),
+)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "model": {"schema": {"type": "string"}, "description": "a model's name; the newest if none"},
     "top": {"schema": COUNT | {"maximum": 100_000, "default": 5}, "description": "classes to name"},
     "kind": {"schema": {"enum": list(KINDS)}, "description": "what to look at"},
     "layer": {"schema": {"type": "string"}, "description": "a layer; the last with maps if none"},
     "unit": {"schema": NUMBER, "description": "a map of the layer"},
+    "row": {"schema": NUMBER, "description": "a row of the map"},
+    "column": {"schema": NUMBER, "description": "a column of the map"},
     "class": {"schema": NUMBER, "description": "a class by its number; the first answer if none"},
     "count": {"schema": COUNT | {"maximum": 100}, "description": "how many"},
     "truth": {"schema": NUMBER, "description": "number of the true class of a cell"},

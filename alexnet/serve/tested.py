@@ -29,8 +29,18 @@ from alexnet.evaluation.metrics import Counts
 from alexnet.inspection.features import features_of
 from alexnet.inspection.layer_names import Spot, last_hidden, resolve
 from alexnet.inspection.similar import Nearest
+from alexnet.inspection.subject import Subject
+from alexnet.inspection.watch import named_layer, watched
 from alexnet.serve.answers import Refused
 from alexnet.serve.models import RECIPE, Opened
+from alexnet.serve.strongest import (
+    Peaks,
+    Strongest,
+    peaks_of,
+    ranked_layers,
+    reach_of,
+    seen_window,
+)
 from alexnet.training.recipe import load
 
 T = TypeVar("T")
@@ -62,6 +72,8 @@ class Look:
     """For each: first answer, its probability, that of the true class."""
     rows: list[Tensor] = field(default_factory=list)
     """For each batch: the last hidden layer, (N, D)."""
+    strongest: Strongest = field(default_factory=Strongest)
+    """The pictures that excite each unit most."""
     task: "asyncio.Task[None] | None" = None
 
     @property
@@ -190,6 +202,31 @@ def neighbours(look: Look, opened: Opened, picture: NDArray[np.uint8], count: in
     ]
 
 
+def exciting(look: Look, opened: Opened, layer: str, unit: int) -> dict[str, Any]:
+    """Return the pictures that excite a unit most, so far, and where in them.
+
+    Raises: ValueError if there is no such layer or unit.
+    """
+    subject = Subject("", opened.place.folder, opened.model)
+    name = named_layer(opened.model.net, layer)
+    found = look.strongest.of(name, unit) if look.seen else []
+    reach = reach_of(subject, name)
+    return {
+        "layer": name,
+        "unit": unit,
+        "pictures": [
+            {
+                "picture": each["picture"],
+                "name": look.pictures.paths[each["picture"]],
+                "class": look.counts.classes[look.pictures.labels[each["picture"]]],
+                "value": each["value"],
+                "window": seen_window(subject, reach, each["place"]),
+            }
+            for each in found
+        ],
+    }
+
+
 def as_jpeg(pictures: Pictures, index: int, size: int) -> bytes:
     """Return a picture of the set, its longer side at most `size` pixels.
 
@@ -217,11 +254,14 @@ async def _go_through(look: Look, opened: Opened, alone: Alone) -> None:
                 batch = [picture for _, picture in read]
                 while True:
                     try:
-                        p, rows = await alone(partial(_compute, opened, look.spot, batch))
+                        p, rows, peaks = await alone(partial(_compute, opened, look.spot, batch))
                         break
                     except Refused:  # others wait; they go first
                         await asyncio.sleep(0.2)
-                _note(look, [index for index, _ in read], torch.stack(p), rows)
+                indices = [index for index, _ in read]
+                _note(look, indices, torch.stack(p))
+                look.rows.append(rows)
+                look.strongest.add(peaks, indices)
             look.done += len(some)
     except Exception as error:
         look.error = f"{type(error).__name__}: {error}"
@@ -240,19 +280,24 @@ def _read(
     return found
 
 
+@torch.inference_mode()
 def _compute(
     opened: Opened, spot: Spot, pictures: Sequence[NDArray[np.uint8]]
-) -> tuple[list[Tensor], Tensor]:
-    device = next(opened.model.net.parameters()).device
-    batch = torch.from_numpy(np.stack(pictures)).to(device)
-    return opened.answer(pictures), features_of(opened.model, batch, [spot])[spot.asked]
+) -> tuple[list[Tensor], Tensor, dict[str, Peaks]]:
+    """Return the answers, the last hidden layer, and the peaks of the layers of figure 2."""
+    net = opened.model.net
+    subject = Subject("", opened.place.folder, opened.model)
+    hidden, ranked = named_layer(net, spot.asked), ranked_layers(net)
+    with watched(net, list(dict.fromkeys((*ranked, hidden)))) as kept:
+        net(subject.inputs(torch.from_numpy(np.stack(pictures))))
+    peaks = {name: peaks_of(kept[name]) for name in ranked if name in kept}  # some lie off the way
+    return opened.answer(pictures), kept[hidden].float().flatten(1).cpu(), peaks
 
 
-def _note(look: Look, indices: list[int], p: Tensor, rows: Tensor) -> None:
+def _note(look: Look, indices: list[int], p: Tensor) -> None:
     labels = torch.tensor([look.pictures.labels[index] for index in indices])
     look.counts.add(p, labels)
     sure, answers = p.max(1)
     truth = p.gather(1, labels[:, None])[:, 0]
     look.seen += indices
     look.answers += zip(answers.tolist(), sure.tolist(), truth.tolist(), strict=True)
-    look.rows.append(rows)

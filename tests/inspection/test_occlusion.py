@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alexnet.inspection.occlusion import occlude, places, spread
+from alexnet.inspection.occlusion import occlude, occlude_unit, places, spread
 from alexnet.nets import NETS
 
 
@@ -22,6 +22,23 @@ def test_each_place_is_what_a_net_says_of_the_picture_covered_there() -> None:
                     covered[0, 0, i, j] = 0.5
             wanted = net(covered).softmax(1)[0, 1]
             torch.testing.assert_close(found[row, column], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_unit_is_watched_under_the_square_too() -> None:
+    net = NETS["lenet"].build(classes=2, input_size=20)
+    net.init_weights(torch.Generator().manual_seed(0))
+    net.eval()
+    x = torch.randn(1, 1, 20, 20, generator=torch.Generator().manual_seed(1))
+    for layer, unit in (("conv2", 7), ("ip1", 3)):
+        found = occlude_unit(net, x, of=(layer, unit), side=6, stride=7)
+        for row, top in enumerate((0, 7, 14)):
+            for column, left in enumerate((0, 7, 14)):
+                covered = x.clone()
+                covered[0, 0, top : top + 6, left : left + 6] = 0
+                wanted = net.activations(covered, [layer])[layer][0, unit].max()
+                torch.testing.assert_close(found[row, column], wanted, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="unit 99 is not in conv2"):
+        occlude_unit(net, x, of=("conv2", 99), side=6, stride=7)
 
 
 def test_a_pixel_has_the_mean_of_the_squares_over_it() -> None:

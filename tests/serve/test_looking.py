@@ -15,7 +15,7 @@ from alexnet.inspection.deconvnet import project
 from alexnet.inspection.grad_cam import grad_cam
 from alexnet.inspection.panels import in_rgb, signed
 from alexnet.inspection.subject import Subject
-from alexnet.serve.looking import Asked, kernels, layers_of, look
+from alexnet.serve.looking import Asked, kernels, layers_of, look, outline_of
 from alexnet.serve.models import Opened, Shelf
 from tests.serve.live import jpeg
 
@@ -61,6 +61,7 @@ def test_the_values_of_a_map_are_the_nets(opened: Opened, picture: NDArray[np.ui
     assert summed["shape"] == list(maps.shape)
     assert summed["largest"] == pytest.approx(maps.amax((1, 2)).tolist(), rel=1e-5)
     assert summed["mean"] == pytest.approx(maps.mean((1, 2)).tolist(), rel=1e-4, abs=1e-5)
+    assert summed["share_zero"] == pytest.approx(float((maps == 0).float().mean()))
     assert summed["share_above_zero"] == pytest.approx(float((maps > 0).float().mean()))
 
 
@@ -114,6 +115,23 @@ def test_occlusion_is_drawn_over_the_picture(opened: Opened, picture: NDArray[np
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 
 
+def test_occlusion_of_a_unit_is_yellow_where_its_map_is_lost(
+    opened: Opened, picture: NDArray[np.uint8]
+) -> None:
+    values = np.array(told(opened, picture, "values", Asked("conv1", 3))["values"])
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    pixels = drawn(opened, picture, "occlusion", Asked("conv1", 3)).astype(float)
+    yellow = pixels[..., 1] - pixels[..., 2]
+    assert yellow[4 * row + 5, 4 * column + 5] == pytest.approx(yellow.max(), abs=25)
+    assert yellow.min() < yellow.max() - 50
+
+
+def test_the_picture_is_shown_as_the_net_sees_it(
+    opened: Opened, picture: NDArray[np.uint8]
+) -> None:
+    assert np.array_equal(drawn(opened, picture, "picture", Asked()), picture[2:69, 2:69])
+
+
 def test_deconvnet_is_that_of_the_unit_or_of_the_strongest(
     opened: Opened, picture: NDArray[np.uint8]
 ) -> None:
@@ -161,6 +179,10 @@ def test_layers_have_the_shapes_of_what_they_give(opened: Opened) -> None:
     assert found["conv1"]["kind"] == "Conv2d"
     assert found["conv1"]["shape"][0] == 8
     assert found["conv2"]["groups"] == 2
+    assert (found["conv1"]["kernel"], found["conv1"]["stride"]) == (11, 4)
+    assert (found["pool1"]["kernel"], found["pool1"]["stride"]) == (3, 2)
+    assert (found["fc8"]["kernel"], found["fc8"]["stride"]) == (None, None)
+    assert outline_of(opened) == {"input": [3, 67, 67], "columns": 2, "branches": False}
     assert found["fc8"]["shape"] == [3]
     assert found["fc8"]["parameters"] == 3 * 32 + 3
     total = sum(p.numel() for p in opened.model.net.parameters())

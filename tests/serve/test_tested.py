@@ -13,9 +13,19 @@ from PIL import Image
 
 from alexnet.data.image import decode_file, fit_square
 from alexnet.inspection.features import features_of
+from alexnet.inspection.layer_names import resolve
 from alexnet.serve.answers import Refused
 from alexnet.serve.models import Opened, Shelf
-from alexnet.serve.tested import Look, Looks, as_jpeg, behind, mistakes, neighbours, open_pictures
+from alexnet.serve.tested import (
+    Look,
+    Looks,
+    as_jpeg,
+    behind,
+    exciting,
+    mistakes,
+    neighbours,
+    open_pictures,
+)
 from tests.conftest import MakePictures
 from tests.serve.live import CLASSES, write_run
 
@@ -108,6 +118,42 @@ def test_neighbours_are_nearest_in_the_last_hidden_layer(opened: Opened) -> None
         [each["distance"] for each in found], distances.sort().values[:4], atol=1e-3
     )
     assert look.spot.layer == "relu7"
+
+
+def test_exciting_pictures_are_those_of_the_largest_activation(opened: Opened) -> None:
+    look = looked(opened)
+    root = opened.place.folder.parents[1] / "data"
+    maps = []
+    for path in look.pictures.paths:
+        x = torch.from_numpy(fit_square(decode_file(root / path), 72))[None]
+        spot = resolve(opened.model.net, "conv1")
+        maps.append(features_of(opened.model, x, [spot])["conv1"][0].view(8, 15, 15)[5])
+    largest = torch.stack([each.max() for each in maps])
+    found = exciting(look, opened, "conv1", 5)
+    assert (found["layer"], found["unit"]) == ("relu1", 5)
+    order = largest.argsort(descending=True, stable=True).tolist()
+    assert [each["picture"] for each in found["pictures"]] == order
+    for each in found["pictures"]:
+        index = each["picture"]
+        assert each["value"] == pytest.approx(float(largest[index]), rel=1e-5)
+        assert each["class"] == CLASSES[look.pictures.labels[index]]
+        assert each["name"] == look.pictures.paths[index]
+        row, column = divmod(int(maps[index].argmax()), 15)
+        corner = [(2 + 4 * row) / 72, (2 + 4 * column) / 72]
+        assert each["window"] == pytest.approx([*corner, *(c + 11 / 72 for c in corner)])
+    with pytest.raises(ValueError, match="unit 8 is not in relu1, whose units are 0 to 7"):
+        exciting(look, opened, "conv1", 8)
+
+
+def test_nothing_excites_before_a_picture_was_seen(opened: Opened) -> None:
+    async def begin() -> Look:
+        look = Looks(None).begin(opened, alone)
+        assert look.task is not None
+        look.task.cancel()
+        return look
+
+    found = exciting(asyncio.run(begin()), opened, "conv1", 5)
+    assert found == {"layer": "relu1", "unit": 5, "pictures": []}
 
 
 def test_a_model_is_looked_at_once_and_then_known(opened: Opened) -> None:
