@@ -54,7 +54,7 @@ class Summary:
     def check(self) -> str:
         """What the comparison with the published figures found."""
         if self.published is None:
-            return "no published figures for this number of classes and input size"
+            return "no published figures for this net, number of classes and input size"
         counted = tuple(self.totals[key] for key in COUNTED)
         wanted = zip(COUNTED, counted, self.published, strict=True)
         known = [(key, ours == theirs) for key, ours, theirs in wanted if theirs is not None]

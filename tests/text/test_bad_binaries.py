@@ -1,6 +1,5 @@
 """Bad binary files, case by case: each is answered in few calls and in a file's own memory."""
 
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from alexnet.text.weights import (
     save_state,
     weights_of,
 )
+from tests import calls
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "caffe_files"
 MODEL = (GOLDEN / "tiny_iter_2.caffemodel").read_bytes()
@@ -35,21 +35,12 @@ MOST_CALLS = 20 * wire.MAX_VALUES  # sixteen a field, of as many fields as are r
 
 @pytest.fixture(autouse=True)
 def in_few_calls(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Bound the work by the calls it makes: a clock would measure the machine's other work too."""
+    """Bound the work by the calls it makes."""
     if "fuzz" in request.node.name:
         yield
         return
-    calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    yield
-    sys.setprofile(before)
-    assert calls < MOST_CALLS
+    with calls.at_most(MOST_CALLS):
+        yield
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Named bad nets (P14 to P18, P22 to P27), from text, answered with their places and at once.
 
-Nothing of a refused net is given memory: sizes are checked before. The bound of three seconds is as
-in test_bad_prototxt, for other programs may run beside the tests.
+Nothing of a refused net is given memory: sizes are checked before.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +13,17 @@ from alexnet.text.graph import TextNet
 from alexnet.text.message import TextError
 from alexnet.text.parser import MAX_LAYERS
 from alexnet.text.prototxt import parse
+from tests import calls
 from tests.text.small_nets import DATA, X, conv, inner, layer
+
+MOST_CALLS = 200 * MAX_LAYERS
 
 
 @contextmanager
 def refused(why: str) -> Iterator[None]:
-    """Hold a block to a refusal that says why, and says so soon."""
-    started_at = time.monotonic()
-    with pytest.raises(TextError, match=why):
+    """Hold a block to a refusal that says why, after few calls."""
+    with calls.at_most(MOST_CALLS), pytest.raises(TextError, match=why):
         yield
-    assert time.monotonic() - started_at < 3
 
 
 def build(text: str) -> TextNet:

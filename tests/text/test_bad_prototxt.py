@@ -1,10 +1,5 @@
-"""Named bad texts (P1 to P13, P19 to P21), each answered with its place in under a second; fuzz.
+"""Named bad texts (P1 to P13, P19 to P21), each answered with its place in few calls; fuzz."""
 
-The bound here is three seconds, as other programs may run beside the tests; 100 megabytes of text
-take a fifth of that.
-"""
-
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexnet.text.message import Message, TextError
+from alexnet.text.parser import MAX_LAYERS
 from alexnet.text.prototxt import load, parse, print_text
 from alexnet.text.upgrade import read_net, upgrade_net
+from tests import calls
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "prototxt"
 MEGABYTES = 100_000_000
+MOST_CALLS = 200 * MAX_LAYERS
 
 
 @contextmanager
 def refused(why: str) -> Iterator[None]:
-    """Hold a block to a refusal that says why, and says so soon."""
-    started_at = time.monotonic()
-    with pytest.raises(TextError, match=why):
+    """Hold a block to a refusal that says why, after few calls."""
+    with calls.at_most(MOST_CALLS), pytest.raises(TextError, match=why):
         yield
-    assert time.monotonic() - started_at < 3
 
 
 def written(path: Path, data: bytes) -> Path:
