@@ -8,7 +8,7 @@ has a fixed length, whatever the net's scale, and the picture is moved by some p
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from alexnet.inspection.deconvnet import check_unit
 from alexnet.inspection.watch import watched
 from alexnet.nets.chain import Chain
+
+DEVIATION = 64.0
+"""Grey levels by which photos deviate from their mean, about."""
 
 
 @torch.no_grad()
@@ -64,6 +67,16 @@ class Climb:
     """The most pixels by which the picture is moved before a step."""
     start: float = 0.1
     """Deviation of the noise that it starts from, in units of the input."""
+
+    def scaled(self, divide_by: float, side: int) -> "Climb":
+        """Return the climb for inputs of other units, where `divide_by` grey levels are 1.
+
+        The defaults suit pictures that deviate by about 1: of 64 grey levels. A small picture is
+        moved by no more than a sixteenth of its side.
+        """
+        unit = DEVIATION / divide_by
+        jitter = min(self.jitter, side // 16)
+        return replace(self, length=unit * self.length, start=unit * self.start, jitter=jitter)
 
 
 def maximise(

@@ -33,6 +33,8 @@ MOST_LAYERS = 16
 """Rows of maps that one page takes."""
 MADE = 12
 """Units that pictures are made for."""
+CLIMB = exciting.Climb()
+"""How those are made."""
 SQUARE, PLACES = 0.22, 16
 """Side of the gray square, as a share of the picture's, and its steps along that."""
 
@@ -149,6 +151,7 @@ def maximised(subject: Subject) -> "Figure":
     with torch.no_grad(), watched(net, (layer,)) as kept:
         net(blank)
     count = kept[layer].shape[1]
+    climb = CLIMB.scaled(subject.model.preprocessing.divide_by, min(blank.shape[2:]))
     chosen = np.linspace(0, count - 1, min(count, MADE)).round().astype(int).tolist()
     items = []
     for unit in chosen:
@@ -157,6 +160,7 @@ def maximised(subject: Subject) -> "Figure":
             (blank.shape[1], blank.shape[2], blank.shape[3]),
             layer=layer,
             unit=unit,
+            climb=climb,
             generator=torch.Generator().manual_seed(unit),
         )
         label = _label(subject, layer, unit, f"{path[0]:.3g} to {path[-1]:.3g}")

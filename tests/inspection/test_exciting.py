@@ -83,3 +83,24 @@ def test_units_and_pictures_that_are_not_there_are_refused() -> None:
         strongest(net, (torch.zeros(1, 1, 20, 20),), layer="conv1", units=(20,))
     with pytest.raises(ValueError, match="unit 2 is not in ip2, whose units are 0 to 1"):
         maximise(net, (1, 20, 20), layer="ip2", unit=2, generator=torch.Generator())
+
+
+def test_a_climb_in_grey_levels_makes_the_picture_of_one_in_deviations() -> None:
+    net, in_levels = lenet(), lenet()
+    in_levels.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        in_levels.get_parameter("conv1.weight").div_(64)
+    found = [
+        maximise(
+            each,
+            (1, 20, 20),
+            layer="ip2",
+            unit=1,
+            climb=Climb(steps=5).scaled(divide_by, 20),
+            generator=torch.Generator().manual_seed(3),
+        )[0]
+        for each, divide_by in ((net, 64.0), (in_levels, 1.0))
+    ]
+    torch.testing.assert_close(found[1] / 64, found[0])
+    assert Climb().scaled(64, 227) == Climb()
+    assert Climb().scaled(64, 32).jitter == 2

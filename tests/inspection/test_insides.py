@@ -9,7 +9,7 @@ import torch
 from alexnet.data.augment import Preprocessing
 from alexnet.data.statistics import Statistics
 from alexnet.inspection import insides
-from alexnet.inspection.exciting import Climb, maximise
+from alexnet.inspection.exciting import Climb
 from alexnet.inspection.subject import Subject
 from alexnet.model import create
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.usefixtures("tiny_net")
 @pytest.fixture
 def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
     pytest.importorskip("matplotlib")
-    assert maximise.__kwdefaults__ is not None
-    monkeypatch.setitem(maximise.__kwdefaults__, "climb", Climb(steps=3, jitter=0))
+    monkeypatch.setattr(insides, "CLIMB", Climb(steps=3, jitter=0))
     monkeypatch.setattr(insides, "MADE", 3)
     statistics = Statistics(torch.zeros(70, 70, 3), torch.zeros(3), torch.ones(3), torch.eye(3))
     preprocessing = Preprocessing(statistics, 70, 67)
