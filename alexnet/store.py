@@ -106,6 +106,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def rename_files(folder: Path, names: Mapping[str, str]) -> None:
+    """Give the files of groups of tensors names of the caller's, by which others look for them.
+
+    A power cut in between leaves a folder that `read` refuses: write it under another name first.
+
+    Raises: StoreError as `read_manifest`, OSError if the disk refuses.
+    """
+    manifest = read_manifest(folder)
+    for group, name in names.items():
+        (folder / manifest["files"][group]["file"]).replace(folder / name)
+        manifest["files"][group]["file"] = name
+    manifest["digest"] = _digest_of_manifest(manifest)
+    write_atomically(folder / MANIFEST, _manifest_bytes(manifest))
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file in one step that survives a power cut: temporary file, fsync, rename.
 

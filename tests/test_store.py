@@ -282,3 +282,15 @@ def test_beside_a_damaged_manifest_a_failed_write_removes_nothing(
     with pytest.raises(OSError, match="5"):
         store.write(folder, {}, small_groups())
     assert before <= {path.name for path in folder.iterdir()}
+
+
+def test_files_are_renamed_and_still_read(tmp_path: Path) -> None:
+    store.write(tmp_path / "a", {"kind": "x"}, {"weights": {"w": torch.arange(3)}})
+    store.rename_files(tmp_path / "a", {"weights": "model.safetensors"})
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "manifest.json",
+        "model.safetensors",
+    ]
+    content, groups = store.read(tmp_path / "a")
+    assert content["kind"] == "x"
+    assert torch.equal(groups["weights"]["w"], torch.arange(3))

@@ -1,6 +1,6 @@
 """`alexnet export`: a trained net in the form of another program, compared before it is named."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,7 +41,9 @@ class Trial:
 def export(
     run: Path,
     *,
-    to: Annotated[Literal["onnx", "safetensors", "torch", "caffe", "openvino"], Parameter()],
+    to: Annotated[
+        Literal["onnx", "safetensors", "torch", "caffe", "openvino", "huggingface"], Parameter()
+    ],
     out: Path | None = None,
     form: Form = Form(),
     trial: Trial = Trial(),
@@ -57,9 +59,10 @@ def export(
         Folder of a run or of a model.
     to
         Program: onnx and openvino hold net and weights; safetensors (our names) and torch
-        (torchvision's names where it has the net) hold weights; caffe takes nets of a prototxt.
+        (torchvision's names where it has the net) hold weights; caffe takes nets of a prototxt;
+        huggingface is a folder with config.json, model.safetensors and the model's card.
     out
-        File to write; model.onnx and so on in the run's folder unless given.
+        File or folder to write; model.onnx and so on in the run's folder unless given.
     """
     if trial.pictures < 1:
         raise ValueError(f"pictures is {trial.pictures}; compare on at least 1")
@@ -70,10 +73,15 @@ def export(
     from alexnet.store import read_manifest
 
     folder = model_folder(run)
-    digest = str(read_manifest(folder)["digest"])
-    wish = Wish(to, form.weights, form.preprocessing == "inside", digest)
+    manifest = read_manifest(folder)
+    digest, record = str(manifest["digest"]), manifest.get("record", {})
+    wish = Wish(to, form.weights, form.preprocessing == "inside", digest, record)
     check_wish(wish)
     path = _place(out, exported_path(folder.resolve(), to, form.weights))
+    if to == "huggingface":
+        from alexnet.hub import card_of
+
+        wish = replace(wish, card=card_of(run))
     model = open_model(run)
     sample, used = _sample(run, model, trial)
     found = write(model, path, wish, sample)
@@ -88,13 +96,15 @@ def export(
 def _place(out: Path | None, usual: Path) -> Path:
     """Return where to write.
 
-    Raises: ValueError if a file stands there already that was named, or its folder does not exist.
+    Raises: ValueError if a file stands there already that was named, a folder though it was not,
+            or the folder to write in does not exist.
     """
-    if out is None:
+    if out is None and not usual.is_dir():
         return usual
+    out = out or usual
     if out.exists():
-        raise ValueError(f"{out} exists already; give another name, or remove it first")
-    if out.suffix != usual.suffix:
+        raise ValueError(f"{out} exists already; give another --out, or remove it first")
+    if usual.suffix and out.suffix != usual.suffix:
         raise ValueError(f"{out} does not end in {usual.suffix}; name it {out.stem}{usual.suffix}")
     if not out.parent.is_dir():
         raise ValueError(f"{out.parent} is no folder; make it first, or give another --out")
@@ -165,6 +175,9 @@ def _print(found: "Exported", used: str, sample: "Sample") -> None:
 
 
 def _next(run: Path, path: Path, to: "To", weights: str, out: Path | None) -> str:
+    if to == "huggingface":
+        call = f"alexnet.push({str(path)!r}, 'OWNER/NAME')"
+        return f"try: alexnet predict {path} PICTURE\nto publish it, in Python: {call}"
     if to not in ("onnx", "openvino"):
         return "read it with its own program, or with alexnet convert"
     if out is not None:

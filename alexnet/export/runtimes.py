@@ -170,6 +170,7 @@ def exported_path(folder: Path, to: str, weights: str = "same") -> Path:
         "safetensors": ".safetensors",
         "torch": ".pth",
         "caffe": ".caffemodel",
+        "huggingface": "-huggingface",
     }
     rounded = "" if weights == "same" else f"-{weights}"
     return folder.parent / f"{folder.name}{rounded}{suffixes[to]}"

@@ -7,9 +7,9 @@ folder of its own beside its place and moved when it has been compared.
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +18,12 @@ from alexnet.data.folder import DataError
 from alexnet.export import compare, convert, torchvision
 from alexnet.export.caffe_text import caffe_net
 from alexnet.export.compare import MOST_DIFFERENCE, Cost, Difference
+from alexnet.export.hugging_face import write_folder
 from alexnet.export.onnx_graph import Weights
 from alexnet.export.onnx_model import model_proto
 from alexnet.export.runtimes import check_packages, open_onnx, open_openvino
 from alexnet.export.weights_file import load_state_dict_file, save_state_dict_file
-from alexnet.model import Model, architecture, load_weights
+from alexnet.model import Model, architecture, load_weights, open_model
 from alexnet.nets.chain import Architecture
 from alexnet.store import rename_durably
 from alexnet.text import prototxt
@@ -31,7 +32,7 @@ from alexnet.text.picture import PictureNet, preset_of, read_preset
 from alexnet.text.weights import load_weights as load_caffe_weights
 from alexnet.text.weights import save_weights
 
-To = Literal["onnx", "safetensors", "torch", "caffe", "openvino"]
+To = Literal["onnx", "safetensors", "torch", "caffe", "openvino", "huggingface"]
 GRAPHS: tuple[To, ...] = ("onnx", "openvino")
 """Forms that hold the net beside its weights."""
 
@@ -47,6 +48,10 @@ class Wish:
     """Whether the preprocessing is part of the graph."""
     digest: str = ""
     """Of the model's manifest, which the file names."""
+    record: dict[str, Any] = field(default_factory=dict)
+    """Where the model comes from, as its manifest says; huggingface keeps it."""
+    card: bytes = b""
+    """The model's card, for huggingface."""
 
 
 class Sample(NamedTuple):
@@ -103,7 +108,7 @@ def export(model: Model, out: Path, wish: Wish, sample: Sample) -> Exported:
             )
         if wish.weights != "same":
             price = compare.cost(ours, theirs, sample.labels)
-        size = sum(file.stat().st_size for file in files)
+        size = sum(_size(file) for file in files)
         named = tuple(_place(file, out.parent / file.name) for file in reversed(files))[::-1]
     return Exported(named, size, found, price)
 
@@ -124,6 +129,11 @@ def check_wish(wish: Wish) -> None:
         )
     needed = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
     check_packages(needed.get(wish.to, ()))
+
+
+def _size(path: Path) -> int:
+    files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _place(temporary: Path, path: Path) -> Path:
@@ -221,11 +231,22 @@ def _answer_caffe(model: Model, path: Path, pictures: Tensor) -> Tensor:
     return compare.answers(net.eval(), pictures, given)
 
 
+def _write_folder(model: Model, path: Path, wish: Wish) -> list[Path]:
+    write_folder(model, path, card=wish.card, record=wish.record)
+    return [path]
+
+
+def _answer_folder(model: Model, path: Path, pictures: Tensor) -> Tensor:
+    opened = open_model(path)
+    return compare.answers(opened.net, pictures, opened.preprocessing)
+
+
 FORMS: dict[To, Form] = {
     "onnx": Form(_write_onnx, _answer_onnx),
     "openvino": Form(_write_openvino, _answer_openvino),
     "safetensors": Form(_write_weights, _answer_weights),
     "torch": Form(_write_weights, _answer_weights),
     "caffe": Form(_write_caffe, _answer_caffe),
+    "huggingface": Form(_write_folder, _answer_folder),
 }
 """All forms."""

@@ -49,6 +49,8 @@ class Wanted:
     """The most mistakes to show."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     """Where the net runs."""
+    answers: bool = True
+    """Whether pictures are answered at all; else the errors are those that the run recorded."""
 
 
 @dataclass
@@ -256,7 +258,7 @@ def _test(found: _Found, wanted: Wanted) -> _Tested:
     tested, model = _Tested(), found.model
     own = None if model is None else _recorded(model, found)
     try:
-        opened = _open(found, wanted.data)
+        opened = _open(found, wanted.data) if wanted.answers else None
     except DataError as error:
         if wanted.data is not None:
             raise

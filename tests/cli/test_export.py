@@ -139,7 +139,7 @@ def test_a_file_that_was_named_is_not_overwritten_and_one_beside_the_model_is(
     out = tmp_path / "net.onnx"
     exported(capsys, trained, "--to", "onnx", "--out", out)
     code = call("export", trained, "--to", "onnx", "--out", out)
-    refused(code, capsys, expected=2, message="exists already; give another name, or remove it")
+    refused(code, capsys, expected=2, message="exists already; give another --out, or remove it")
 
 
 @pytest.mark.parametrize(
@@ -235,3 +235,19 @@ def test_openvino_answers_from_the_run_and_from_its_file(
     for words in ((trained, "--runtime", "openvino"), (trained / "model.xml",)):
         theirs = labels(capsys, *words, photos)
         assert [a["labels"][0]["class"] for a in ours] == [b["labels"][0]["class"] for b in theirs]
+
+
+def test_a_folder_for_hugging_face_answers_as_the_run_and_has_its_card(
+    trained: Path, photos: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "my.model"
+    found = exported(capsys, trained, "--to", "huggingface", "--out", out)
+    assert (found["files"], found["largest_difference"]) == ([str(out)], 0)
+    assert found["bytes"] == sum(path.stat().st_size for path in out.iterdir())
+    assert labels(capsys, out, photos) == labels(capsys, trained, photos)
+    assert "model-index:" in (out / "README.md").read_text()
+    assert call("export", trained, "--to", "huggingface", "--pictures", 3) == 0
+    usual = trained / "model-huggingface"
+    assert f"try: alexnet predict {usual} PICTURE" in capsys.readouterr().out
+    code = call("export", trained, "--to", "huggingface")
+    refused(code, capsys, expected=2, message="model-huggingface exists already; give another --o")
