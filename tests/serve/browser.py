@@ -91,4 +91,5 @@ def violations(page: "Page") -> list[str]:
 
 def no_violations(page: "Page") -> None:
     """Assert that axe finds nothing wrong with a page as it is now."""
-    assert violations(page) == []
+    found = violations(page)
+    assert found == [], "\n".join(found)

@@ -8,7 +8,13 @@ import { imageOf, lookAt, onPictures, picker, pictures, setPictures } from "/sta
 import { hashOf, model } from "/static/shell.js";
 
 const SIDE_BY_SIDE = 2; // more than these make a table
-const HEADS = [["Picture"], ["First answer"], ["Probability", "number"], ["Then", "more"], ["Inside"]];
+const HEADS = [
+  ["Picture"],
+  ["First answer"],
+  ["Probability", "number"],
+  ["Then", "more"],
+  ["Inside"],
+];
 let order = []; // as they came, whichever of them is looked at now
 
 /** Fills the view; called by the shell. */
@@ -211,10 +217,11 @@ function answerTable(files, about) {
     );
   };
   const heads = HEADS.map(([text, name]) => el("th", { scope: "col", class: name }, text));
-  const element = el("div", {}, large,
+  const words = "Choose one or two names to see the pictures side by side.";
+  const element = el("div", {}, large, el("p", { class: "quiet small" }, words),
     el("div", { class: "scroll" },
       el("table", { class: "answers" },
-        el("caption", {}, "Choose one or two names to see the pictures side by side."),
+        el("caption", { class: "unseen" }, "Pictures and their answers"),
         el("thead", {}, el("tr", {}, heads)),
         rows)));
   const update = () => {

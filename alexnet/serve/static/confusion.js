@@ -25,10 +25,20 @@ const STEPS = {
  * @returns {HTMLElement}
  */
 export function confusionTable({ classes, confusion }, choose, start) {
-  const cells = confusion.map((row, truth) => {
-    const all = row.reduce((sum, each) => sum + each, 0);
-    return row.map((number, answer) => cellButton(classes, { truth, answer, number, all }));
+  const shares = confusion.map((row) => {
+    const all = row.reduce((sum, each) => sum + each, 0) || 1;
+    return row.map((number) => number / all);
   });
+  const mistakes = shares.flatMap((row, truth) => row.filter((_, answer) => answer !== truth));
+  const most = Math.max(...mistakes, 1e-9);
+  const cells = confusion.map((row, truth) =>
+    row.map((number, answer) => {
+      const share = shares[truth][answer];
+      // Mistakes are few beside what is right: the most frequent has the full shade.
+      const shade = Math.sqrt(truth === answer ? share : share / most);
+      return cellButton(classes, { truth, answer, number, shade });
+    }),
+  );
   const table = el("table", { class: "confusion" },
     el("caption", {}, "Rows: what is shown. Columns: the first answer. Arrow keys go from cell to ",
       "cell; Enter opens the pictures behind one."),
@@ -88,7 +98,7 @@ function columnHead(name) {
   return el("th", { scope: "col" }, el("span", {}, name));
 }
 
-function cellButton(classes, { truth, answer, number, all }) {
+function cellButton(classes, { truth, answer, number, shade }) {
   const kind = truth === answer ? "right" : "wrong";
   const words = truth === answer
     ? `${classes[truth]} known as such: ${count(number)}`
@@ -98,7 +108,7 @@ function cellButton(classes, { truth, answer, number, all }) {
     "aria-disabled": number === 0 ? "true" : null,
     "aria-pressed": "false",
     dataset: { truth, answer },
-    style: { "--share": all ? number / all : 0 },
+    style: { "--share": shade },
   }, number || "\u00b7");
 }
 

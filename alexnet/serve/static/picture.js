@@ -57,7 +57,8 @@ export function urlOf(file) {
 export function imageOf(file, alt = `The picture ${file.name}`) {
   const image = el("img", { src: urlOf(file), alt, loading: "lazy", decoding: "async" });
   image.addEventListener("error", () => {
-    image.replaceWith(el("span", { class: "no-image", role: "img", "aria-label": alt }, "?"));
+    const told = alt ? { role: "img", "aria-label": alt } : { "aria-hidden": "true" };
+    image.replaceWith(el("span", { class: "no-image", ...told }, "?"));
   });
   return image;
 }

@@ -3,19 +3,15 @@
 // A view is a module with `async function show(place, parameters)`, which fills `place` and may
 // return a function to be called when it is left. It is shown anew when the address changes.
 
-import { get } from "/static/api.js";
+import { ApiError, get } from "/static/api.js";
 import { announce, clear, el, errorText } from "/static/dom.js";
 
 const VIEWS = {
   classify: { title: "Classify", load: () => import("/static/classify.js") },
   tested: { title: "Tested", load: () => import("/static/tested.js") },
-  inside: {
-    title: "Inside",
-    load: () => import("/static/inside.js"),
-    style: "/static/inside.css",
-  },
-  runs: { title: "Runs", load: () => import("/static/runs.js"), style: "/static/runs.css" },
-};
+  inside: { title: "Inside", load: () => import("/static/inside.js") },
+  runs: { title: "Runs", load: () => import("/static/runs.js") },
+}; // each has its looks in a style sheet of its name
 const FIRST = "classify";
 
 const listeners = new Set();
@@ -89,9 +85,10 @@ async function showView() {
     listeners.forEach((listener) => listener(shown.model));
   }
   const place = el("div", { class: `view ${route}` });
-  const leave = await fill(place, VIEWS[route], parameters, () => {
+  const leave = await fill(place, route, parameters, () => {
     if (shown.turn === turn) {
       clear(view).append(place);
+      settleFocus(before, route);
     }
   });
   if (shown.turn !== turn) {
@@ -99,20 +96,24 @@ async function showView() {
     return;
   }
   shown.leave = leave;
-  settleFocus(before, route);
   fillModels().catch(console.error);
 }
 
 /** Fills a place; `ready` is called when the view's module and looks are there. */
-async function fill(place, { load, style }, parameters, ready) {
+async function fill(place, route, parameters, ready) {
   try {
-    const [module] = await Promise.all([load(), style ? loadStyle(style) : null]);
+    const [module] = await Promise.all([
+      VIEWS[route].load(),
+      loadStyle(`/static/${route}.css`),
+    ]);
     ready();
     return await module.show(place, parameters);
   } catch (error) {
     ready();
     place.append(errorText(error));
-    console.error(error);
+    if (!(error instanceof ApiError)) {
+      console.error(error); // a fault of the page
+    }
     return null;
   }
 }

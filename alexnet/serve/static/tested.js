@@ -1,7 +1,7 @@
 // Tested: what the net makes of labelled pictures, and where it errs.
 
 import { ApiError, addressOf, get, waitFor } from "/static/api.js";
-import { clear, count, el, errorText, percent } from "/static/dom.js";
+import { announce, clear, count, el, errorText, percent } from "/static/dom.js";
 import { MOST_CLASSES, confusionTable, pairTable } from "/static/confusion.js";
 import { lookAt } from "/static/picture.js";
 import { go, hashOf, model, note } from "/static/shell.js";
@@ -32,7 +32,7 @@ async function fill(place, parameters, signal) {
     waiting.element.remove();
   }
   place.append(summary(name, found));
-  const behind = el("section", { class: "behind", "aria-live": "polite", tabindex: "-1" });
+  const behind = el("section", { class: "behind", "aria-label": "Pictures behind the cell" });
   const choose = (truth, answer) => {
     note({ truth, answer });
     return showCell(behind, { name, found, truth, answer, signal });
@@ -99,10 +99,11 @@ async function showCell(place, { name, found, truth, answer, signal }) {
     const { pictures } = await get("/api/confusion", query, { signal });
     const all = found.confusion[truth][answer];
     const rest = all > pictures.length ? ` of ${count(all)}` : "";
+    const many = `${count(pictures.length)}${rest} ${all === 1 ? "picture" : "pictures"}`;
+    announce(`${head}: ${many} below.`);
     clear(place).append(
       title,
-      el("p", { class: "quiet small" }, `${count(pictures.length, "picture")}${rest}, the surest `,
-        "first."),
+      el("p", { class: "quiet small" }, `${many}, the surest first.`),
       el("ul", { class: "sheet" }, pictures.map((each) =>
         el("li", {}, labelled(name, each, [`${percent(each.probability)} sure`])))),
     );
@@ -162,7 +163,7 @@ function mistakeSection(name, found, first, signal) {
   draw(first);
   const words = all === 0
     ? "There is none."
-    : "Wrong answers, the surest first: what it said, and what is shown. Choose one to look inside.";
+    : "Wrong answers, the surest first: what it said, and what is shown. One opens the net's inside.";
   return el("section", {}, el("h2", {}, "Its surest mistakes"),
     el("p", { class: "quiet" }, words), sheet, more, error);
 }
