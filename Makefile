@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-all check format bench clean
+.PHONY: help venv demo test test-all check format bench docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -35,6 +35,12 @@ bench: .venv/ready  ## print the rows of docs/RESULTS.md again
 	    "plan_check --batch 16 --repeats 3" faults shard_damage; do \
 	  echo; .venv/bin/python -m benchmarks.$$name; \
 	done
+
+docs: .venv/ready  ## the documentation as a site, in build/site
+	@.venv/bin/python -c 'import mkdocs' 2>/dev/null || \
+	  { echo "the site needs MkDocs: .venv/bin/pip install 'mkdocs>=1.6,<2'" >&2; exit 1; }
+	.venv/bin/python -m mkdocs build --quiet
+	@echo build/site/index.html
 
 clean:  ## remove what tools left; .venv and runs stay
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
