@@ -4,6 +4,13 @@
 import { count, el } from "/static/dom.js";
 import { arithmeticOf, later, short } from "/static/side.js";
 
+const MOST_PLAIN = 5;
+const COLOURS = {
+  rgb: ["Red", "Green", "Blue"],
+  bgr: ["Blue", "Green", "Red"],
+  grey: ["Gray"],
+};
+
 /**
  * Shows what made a pixel of a map.
  *
@@ -15,7 +22,7 @@ import { arithmeticOf, later, short } from "/static/side.js";
 export function showPixel(side, pixel, onFound = () => {}) {
   return later("Taking the convolution apart", async (place) => {
     const found = await arithmeticOf(side, pixel);
-    place.replaceChildren(...all(found));
+    place.replaceChildren(...all({ ...found, colours: side.net.preprocessing.colours }));
     onFound(found);
   });
 }
@@ -26,7 +33,7 @@ function all(found) {
     el("h3", {}, title(found)),
     el("p", { class: "quiet small" }, wordsOf(found)),
     el("p", { class: "sum" }, ...equation(found)),
-    isWide ? found.parts.map((part) => channel(found, part)) : weightedInputs(found),
+    isWide ? channels(found) : weightedInputs(found),
     restOf(found),
   ]
     .flat()
@@ -48,7 +55,7 @@ function wordsOf(found) {
   const place = `rows ${found.top} to ${found.top + rows - 1}, columns ${found.left} to ${
     found.left + columns - 1
   }`;
-  const size = `${found.channels} × ${rows} × ${columns}`;
+  const size = `${found.channels} \u00d7 ${rows} \u00d7 ${columns}`;
   return `${found.convolution} lays a kernel of ${size} numbers on ${from}, ${place}.`;
 }
 
@@ -63,7 +70,7 @@ function equation(found) {
     term(own.value, own.layer, 5),
   ];
   for (const step of after) {
-    parts.push(sign("→"), term(step.value, step.layer, 5));
+    parts.push(sign("\u2192"), term(step.value, step.layer, 5));
   }
   return parts;
 }
@@ -81,20 +88,25 @@ function sign(text) {
   return el("span", { class: "sign" }, text);
 }
 
+function channels(found) {
+  const kind = found.kernel[1] > MOST_PLAIN ? "channels dense" : "channels";
+  return el("div", { class: kind }, found.parts.map((part) => channel(found, part)));
+}
+
 /** Shows one channel: inputs times weights, and their products' sum. */
 function channel(found, part) {
   const products = part.inputs.map((row, i) => row.map((x, j) => x * part.weights[i][j]));
   const name = channelName(found, part.channel);
   const tables = [
     heat(part.inputs, "reads"),
-    sign("×"),
+    sign("\u00d7"),
     heat(part.weights, "kernel"),
     sign("="),
     heat(products, "products"),
   ];
   return el(
-    "section",
-    { class: "channel", "aria-label": name },
+    "div",
+    { class: "channel" },
     el("h4", {}, name, ": ", el("span", { class: "value" }, short(part.sum, 4))),
     el(
       "div",
@@ -105,15 +117,17 @@ function channel(found, part) {
 }
 
 function channelName(found, channel) {
-  const isColour = found.reads === "input" && found.input_shape[0] === 3;
-  const from = found.reads || "those below";
-  return isColour ? `Colour ${channel + 1} of 3` : `Map ${channel} of ${from}`;
+  if (found.reads === "input") {
+    return COLOURS[found.colours]?.[channel] ?? `Colour ${channel}`;
+  }
+  return `Map ${channel} of ${found.reads || "those below"}`;
 }
 
 /** Makes a small table of numbers on colours: blue below 0, orange above. */
 function heat(values, words) {
   const largest = Math.max(...values.flat().map(Math.abs)) || 1;
-  const isDense = values[0].length > 5;
+  const isDense = values[0].length > MOST_PLAIN;
+  const decimals = Math.min(Math.max(0, 1 - Math.floor(Math.log10(largest))), 6);
   const rows = values.map((row) =>
     el(
       "tr",
@@ -126,7 +140,7 @@ function heat(values, words) {
             style: { "--share": `${Math.round((100 * Math.abs(value)) / largest)}%` },
             title: short(value, 5),
           },
-          short(value, 2),
+          written(value, decimals, isDense),
         ),
       ),
     ),
@@ -137,6 +151,12 @@ function heat(values, words) {
     el("caption", {}, words),
     el("tbody", {}, rows),
   );
+}
+
+/** Writes a number of a table, all with as many decimals; where room is short, .5 for 0.5. */
+function written(value, decimals, isDense) {
+  const text = Number(value.toFixed(decimals)) === 0 ? "0" : value.toFixed(decimals);
+  return (isDense ? text.replace(/^(-?)0\./, "$1.") : text).replace("-", "\u2212");
 }
 
 /** Lists inputs that are single numbers: value times weight. */

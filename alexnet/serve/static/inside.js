@@ -32,7 +32,7 @@ class Inside {
     this.levels = {}; // for each level an AbortController that ends what it and those below ask
     this.views = [];
     this.parts = Object.fromEntries(
-      ["picture", "net", "layer", "unit", "pixel", "similar"].map((name) => [name, el("div")]),
+      ["picture", "net", "layer", "unit", "similar"].map((name) => [name, el("div")]),
     );
   }
 
@@ -40,7 +40,7 @@ class Inside {
     const side = await openSide(model(), null, this.begin("net"));
     this.net = side.net;
     this.drawing = drawNet(side.net, (layer) => this.chooseLayer(layer));
-    const { picture, net, layer, unit, pixel, similar } = this.parts;
+    const { picture, net, layer, unit, similar } = this.parts;
     net.append(this.drawing.element);
     this.place.append(
       el("h1", {}, `Inside ${side.name}`),
@@ -50,7 +50,6 @@ class Inside {
       compareSwitch(side.name, (beside) => this.change(() => (this.beside = beside))),
       el("section", { "aria-label": "The layer" }, layer),
       el("section", { "aria-label": "The unit" }, unit),
-      el("section", { "aria-label": "The pixel" }, pixel),
       el("section", { "aria-label": "Neighbours" }, similar),
     );
     this.forget = onPictures(() => this.change(() => {}));
@@ -146,7 +145,6 @@ class Inside {
   showLayer() {
     const signal = this.begin("layer");
     clear(this.parts.unit);
-    clear(this.parts.pixel);
     this.drawing.mark(this.layer);
     note({ layer: this.layer, unit: null, row: null, column: null });
     const sides = this.sides.map((side) => ({ ...side, signal }));
@@ -163,7 +161,6 @@ class Inside {
 
   showUnit() {
     const signal = this.begin("unit");
-    clear(this.parts.pixel);
     const chosen = { layer: this.layer, unit: this.unit };
     note({ ...chosen, row: null, column: null });
     this.views = [];
@@ -204,16 +201,16 @@ class Inside {
     const signal = this.begin("pixel");
     const pixel = { layer: this.layer, unit: this.unit, ...this.pixel };
     note(pixel);
-    const columns = this.inColumns(this.sides, (side, index) =>
-      showPixel({ ...side, signal }, pixel, (found) => {
+    this.sides.forEach((side, index) => {
+      const arithmetic = showPixel({ ...side, signal }, pixel, (found) => {
         this.views[index].setSeen(found);
         if (index === 0) {
           const value = short(found.steps[found.steps.length - 1].value, 4);
           announce(`Row ${found.row}, column ${found.column} is ${value}.`);
         }
-      }),
-    );
-    clear(this.parts.pixel).append(columns);
+      });
+      clear(this.views[index].pixel).append(arithmetic);
+    });
   }
 
   showNeighbours() {

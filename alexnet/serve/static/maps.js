@@ -53,7 +53,7 @@ async function fillKernels(place, side, about) {
     el(
       "p",
       { class: "quiet small" },
-      `${about.kernel} × ${about.kernel} pixels each; gray is 0, and each has its own scale.`,
+      `${about.kernel} \u00d7 ${about.kernel} pixels each; gray is 0, and each has its own scale.`,
     ),
   );
 }
@@ -93,7 +93,7 @@ function figuresOf(about, found) {
 
 function kernelWords(about) {
   const stride = about.stride > 1 ? `, stride ${about.stride}` : "";
-  return `${about.kernel} × ${about.kernel}${stride}`;
+  return `${about.kernel} \u00d7 ${about.kernel}${stride}`;
 }
 
 /** Makes the grid of maps: one stop of the Tab key, in which the arrow keys move. */

@@ -6,7 +6,7 @@ import { el, svg } from "/static/dom.js";
 import { shapeWords } from "/static/side.js";
 
 const MOST_BOXES = 12;
-const SLOT = 106;
+const SLOT = 119;
 const TALLEST = 84;
 const SAME = /ReLU|Tanh|Sigmoid|Drop|Flatten|BatchNorm|Identity|Pad/;
 const NO_BOX = /BatchNorm|Subsampling|Affine|PReLU|Pool/;
@@ -52,7 +52,7 @@ function asFigure(net, boxes, onChoose) {
     left: 14 + index * SLOT,
     parts: index === 0 || index === boxes.length ? 1 : net.columns,
   }));
-  const middles = net.columns === 1 ? [66] : evenly(net.columns);
+  const middles = net.columns === 1 ? [76] : evenly(net.columns);
   const foot = middles[middles.length - 1] + 70;
   const deepest = Math.max(...placed.map((box) => box.after.length));
   const wide = 14 + placed.length * SLOT;
@@ -71,7 +71,7 @@ function asFigure(net, boxes, onChoose) {
 }
 
 function evenly(columns) {
-  return Array.from({ length: columns }, (_, index) => 66 + index * 128);
+  return Array.from({ length: columns }, (_, index) => 76 + index * 124);
 }
 
 function words(net) {
@@ -128,11 +128,11 @@ function inputBox(box, { side, middles }, foot) {
   const high = TALLEST;
   return svg(
     "g",
-    { class: "input", role: "img", "aria-label": `The picture, ${box.shape.join(" × ")}` },
+    { class: "input", role: "img", "aria-label": `The picture, ${box.shape.join(" \u00d7 ")}` },
     svg("rect", { x: 2, y: middle - high / 2, width: high - 12, height: high - 12 }),
     svg("image", { x: 2, y: middle - high / 2, width: high - 12, height: high - 12 }),
     text(2, foot + 14, "picture", "name"),
-    text(2, foot + 32, box.shape.slice(1).join(" × "), "numbers"),
+    text(2, foot + 32, box.shape.slice(1).join(" \u00d7 "), "numbers"),
   );
 }
 
@@ -140,9 +140,9 @@ function layerBox(box, { side, middles }, foot, onChoose) {
   const choose = () => onChoose(box.name);
   const faces = middlesOf(box, middles).map((middle) => solid(box, middle, side));
   const share = box.shape[0] / box.parts;
-  const times = box.parts > 1 ? `${box.parts} × ${share}` : `${share}`;
+  const times = box.parts > 1 ? `${box.parts} \u00d7 ${share}` : `${share}`;
   const numbers =
-    box.shape.length === 3 ? `${box.shape[1]} × ${box.shape[2]}, ${times}` : times;
+    box.shape.length === 3 ? `${box.shape[1]} \u00d7 ${box.shape[2]}, ${times}` : times;
   const button = svg(
     "g",
     {
@@ -150,6 +150,7 @@ function layerBox(box, { side, middles }, foot, onChoose) {
       "aria-label": `${box.name}: ${shapeWords(box.shape)}${kernelWords(box)}`,
     },
     svg("rect", { class: "field", x: box.left - 6, y: 4, width: SLOT - 6, height: foot + 36 }),
+    text(box.left, 18, windowWords(box), "numbers"),
     faces,
     text(box.left, foot + 14, box.name, "name"),
     text(box.left, foot + 32, numbers, "numbers"),
@@ -161,7 +162,7 @@ function layerBox(box, { side, middles }, foot, onChoose) {
 }
 
 function chip(layer, left, top, onChoose) {
-  const side = layer.shape.length === 3 ? ` ${layer.shape[1]}²` : "";
+  const side = layer.shape.length === 3 ? ` ${layer.shape[1]}\u00b2` : "";
   return svg(
     "g",
     {
@@ -191,15 +192,17 @@ function buttonOf(layer, choose) {
 }
 
 function kernelWords(layer) {
-  if (!layer.kernel) {
-    return "";
-  }
-  const stride = layer.stride > 1 ? `, stride ${layer.stride}` : "";
   const what = layer.parameters > 0 ? "kernels" : "windows";
-  return `, ${what} of ${layer.kernel} × ${layer.kernel}${stride}`;
+  return layer.kernel ? `, ${what} of ${windowWords(layer)}` : "";
 }
 
-/** Draws the lines from a box to the next, and writes the kernel's size on them. */
+/** Writes the size of a layer's windows: "11 \u00d7 11, stride 4". */
+function windowWords(layer) {
+  const stride = layer.stride > 1 ? `, stride ${layer.stride}` : "";
+  return layer.kernel ? `${layer.kernel} \u00d7 ${layer.kernel}${stride}` : "";
+}
+
+/** Draws the lines from a box to the next; they cross where it reads all columns. */
 function edges(from, to, { side, middles }) {
   const { wide, slant } = extent(from, side);
   const start = from.name === "input" ? TALLEST - 8 : from.left + wide + slant + 3;
@@ -216,10 +219,7 @@ function edges(from, to, { side, middles }) {
         }),
       ),
   );
-  const label = to.kernel ? `${to.kernel} × ${to.kernel}` : "";
-  const stride = to.stride > 1 ? `/ ${to.stride}` : "";
-  const top = Math.min(...targets) - TALLEST / 2 - 4;
-  return [lines, text(end - 34, Math.max(14, top), `${label} ${stride}`.trim(), "numbers")];
+  return lines;
 }
 
 function text(x, y, words, kind) {
@@ -230,7 +230,7 @@ function text(x, y, words, kind) {
 function asStages(net, onChoose) {
   const stages = [];
   for (const layer of net.layers.filter((each) => each.shape && each.in_figure)) {
-    const size = layer.shape.length === 3 ? `${layer.shape[1]} × ${layer.shape[2]}` : "units";
+    const size = layer.shape.length === 3 ? `${layer.shape[1]} \u00d7 ${layer.shape[2]}` : "units";
     if (stages.length === 0 || stages[stages.length - 1].size !== size) {
       stages.push({ size, layers: [] });
     }

@@ -81,13 +81,13 @@ export function layerOf(side, name) {
   return side.net.layers.find((each) => each.name === name);
 }
 
-/** Writes a shape: "96 maps of 55 × 55", "4,096 units". */
+/** Writes a shape: "96 maps of 55 \u00d7 55", "4,096 units". */
 export function shapeWords(shape) {
   if (!shape) {
     return "of no fixed shape";
   }
   return shape.length === 3
-    ? `${count(shape[0], "map")} of ${shape[1]} × ${shape[2]}`
+    ? `${count(shape[0], "map")} of ${shape[1]} \u00d7 ${shape[2]}`
     : count(shape[0], "unit");
 }
 

@@ -6,22 +6,21 @@ import { announce, clear, el, percent } from "/static/dom.js";
 import { addressOf } from "/static/api.js";
 import { askUntilDone, imageOfBlob, later, layerOf, look, short } from "/static/side.js";
 
-const WIDEST = 384;
-
 /**
  * Shows a unit.
  *
  * @param {Object} side model and picture
  * @param {{layer: string, unit: number}} chosen
- * @param {function(number, number): void} onPixel called with row and column; a unit without a map
- *     calls it at once with 0 and 0
- * @returns {{element: HTMLElement, setSeen: function(Object): void}} `setSeen` frames in the
- *     picture what a pixel sees
+ * @param {function(number, number): void} onPixel called with row and column
+ * @returns {{element: HTMLElement, pixel: HTMLElement, setSeen: function(Object): void,
+ *     hasMap: boolean}} `pixel` is the place for a pixel's arithmetic; `setSeen` frames in the
+ *     picture what it sees
  */
 export function showUnit(side, chosen, onPixel) {
   const shape = layerOf(side, chosen.layer)?.shape ?? [];
   const hasMap = shape.length === 3 && shape[1] * shape[2] > 1;
   const seen = seenPicture(side);
+  const pixel = el("div", { class: "pixel", role: "group", "aria-label": "What made the pixel" });
   const parts = hasMap ? mapParts(side, chosen, onPixel) : [];
   const element = el(
     "div",
@@ -34,10 +33,11 @@ export function showUnit(side, chosen, onPixel) {
       projected(side, chosen),
       occlusion(side, chosen),
     ),
+    pixel,
     hasMap ? camOf(side, chosen) : null,
     excitingPictures(side, chosen),
   );
-  return { element, setSeen: seen.setSeen, hasMap };
+  return { element, pixel, setSeen: seen.setSeen, hasMap };
 }
 
 function mapParts(side, chosen, onPixel) {
@@ -64,7 +64,7 @@ function pixelMap(values, { layer, unit }, onPixel) {
       type: "button",
       class: "pixel-map",
       "aria-label":
-        `Map ${unit} of ${layer}, ${rows} × ${columns} pixels. ` +
+        `Map ${unit} of ${layer}, ${rows} \u00d7 ${columns} pixels. ` +
         "Arrow keys choose a pixel, Enter shows what made it.",
     },
     canvas,
@@ -79,7 +79,7 @@ function pixelMap(values, { layer, unit }, onPixel) {
       height: `${100 / rows}%`,
     });
     const value = short(values[state.row][state.column], 4);
-    said.textContent = `row ${state.row}, column ${state.column}: ${value}`;
+    said.textContent = `Row ${state.row}, column ${state.column}: ${value}`;
   };
   paint(canvas, values, largest);
   place({});
@@ -98,8 +98,8 @@ function pixelMap(values, { layer, unit }, onPixel) {
     }
     onPixel(state.row, state.column);
   });
-  button.style.setProperty("--wide", `${Math.min(WIDEST, columns * 24)}px`);
-  return figure(button, "Its map: choose a pixel to see the convolution that made it. ", said);
+  const words = "Its map: choose a pixel for the convolution that made it.";
+  return figure(button, words, el("br"), said);
 }
 
 function paint(canvas, values, largest) {
@@ -217,8 +217,8 @@ function camOf(side, { layer }) {
   select.addEventListener("change", draw);
   draw();
   return el(
-    "section",
-    { "aria-label": "Grad-CAM" },
+    "div",
+    {},
     el("div", { class: "row" }, el("label", {}, `Where ${layer} speaks for `, select)),
     place,
   );
@@ -226,7 +226,7 @@ function camOf(side, { layer }) {
 
 /** Shows the labelled pictures that excite the unit most, framed where it looks. */
 function excitingPictures(side, { layer, unit }) {
-  const place = el("section", { "aria-label": "Pictures that excite it most" });
+  const place = el("div", {});
   const words = el("p", { class: "quiet small", role: "status" }, "Looking through the pictures");
   const sheet = el("ul", { class: "sheet exciting" });
   place.append(el("h3", {}, "The pictures that excite it most"), words, sheet);
