@@ -15,7 +15,7 @@ from alexnet.nets import NETS
 from alexnet.serve import arithmetic, looking, runs, tested
 from alexnet.serve.answers import Refused, json_answer
 from alexnet.serve.bodies import read_json, read_pictures
-from alexnet.serve.fields import recipe_fields
+from alexnet.serve.fields import GROUPS, recipe_fields
 from alexnet.serve.guard import COOKIE, asked_with_token
 from alexnet.serve.models import Opened
 from alexnet.serve.predicting import read_number
@@ -262,6 +262,7 @@ async def describe_recipe(request: Request) -> Response:
     return json_answer(
         {
             "fields": recipe_fields(),
+            "groups": list(GROUPS),
             "recipes": {name: asdict(recipe) for name, recipe in RECIPES.items()},
             "nets": list(NETS),
             "data": service.trainings.allowed_data(),

@@ -176,6 +176,7 @@ def test_a_recipe_is_told_as_a_form_needs_it(live: Live) -> None:
     assert "alexnet" in found["nets"]
     assert found["recipes"]["paper"]["lr"] == 0.01
     assert found["fields"][0]["name"] == "net"
+    assert {each["group"] for each in found["fields"]} == set(found["groups"])
     assert len(found["data"]) == 1
 
 

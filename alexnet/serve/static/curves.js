@@ -225,7 +225,7 @@ export class Plot {
     this.handle.setAttribute("aria-valuemin", isEmpty ? 0 : this.stops[0]);
     this.handle.setAttribute("aria-valuemax", isEmpty ? 0 : this.stops.at(-1));
     this.handle.setAttribute("aria-valuenow", now);
-    const values = [...this.reading.children].slice(1).map((each) => each.textContent);
+    const values = [...this.reading.children].slice(1).map((each) => each.textContent.trim());
     const text = isEmpty ? "nothing yet" : `${plain(now)} ${this.axis}: ${values.join(", ")}`;
     this.handle.setAttribute("aria-valuetext", text);
   }

@@ -5,18 +5,17 @@ import { el } from "/static/dom.js";
 /**
  * Makes a table of recipes.
  *
- * @param {Array<Object>} fields as GET /api/recipe has them: name, group, help
+ * @param {{fields: Array<Object>, groups: Array<string>}} about what GET /api/recipe answers
  * @param {Array<{name: string, recipe: Object}>} columns
  * @param {boolean} differingOnly
  * @returns {HTMLElement}
  */
-export function recipeTable(fields, columns, differingOnly) {
+export function recipeTable({ fields, groups }, columns, differingOnly) {
   const known = [{ name: "data", group: "data", help: "The pictures." }, ...fields];
   const shown = known.filter(({ name }) => !differingOnly || differs(columns, name));
   if (shown.length === 0) {
     return el("p", {}, "These recipes are the same.");
   }
-  const groups = [...new Set(shown.map(({ group }) => group))];
   const heads = ["Field", ...columns.map(({ name }) => name)];
   const said = differingOnly ? `${shown.length} of ${known.length} fields differ` : "All fields";
   return el(
@@ -24,8 +23,11 @@ export function recipeTable(fields, columns, differingOnly) {
     { class: "recipe" },
     el("caption", {}, said),
     el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))),
-    groups.map((group) => {
+    ["data", ...groups].map((group) => {
       const own = shown.filter((field) => field.group === group);
+      if (own.length === 0) {
+        return null;
+      }
       const title = el("th", { colspan: heads.length, scope: "rowgroup" }, group);
       return el(
         "tbody",

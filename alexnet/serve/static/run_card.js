@@ -26,6 +26,7 @@ export class RunCard {
     this.onChange = onChange;
     this.isAsked = false;
     this.state = el("span", { class: "state" });
+    this.what = el("span", { class: "quiet" });
     this.figures = el("dl", { class: "figures" });
     this.actions = el("div", { class: "row actions" });
     this.problem = el("div", {});
@@ -38,7 +39,7 @@ export class RunCard {
       "article",
       { class: "run-card", "aria-label": journal.name },
       el("header", {}, name, remove),
-      el("p", {}, this.state),
+      el("p", {}, this.state, this.what),
       this.figures,
       this.actions,
       this.problem,
@@ -60,6 +61,8 @@ export class RunCard {
       this.state.textContent = text;
       this.state.className = `state is-${run.state}`;
     }
+    const data = (run.data ?? "").split("/").filter(Boolean).at(-1);
+    this.what.textContent = run.net && data ? `, ${run.net} on ${data}` : "";
     this.tell(run);
     this.offer(run);
     this.quote(run.process);

@@ -5,7 +5,10 @@ import { post } from "/static/api.js";
 import { announce, clear, el } from "/static/dom.js";
 import { valueText } from "/static/recipe_difference.js";
 
-const WIDE = ["list of numbers", "numbers by name"];
+const WRITTEN = {
+  "list of numbers": "Numbers, with commas between them.",
+  "numbers by name": "Such as conv1=0.5, fc8=2.",
+};
 
 /**
  * Makes the form.
@@ -63,8 +66,7 @@ class RunForm {
   }
 
   groups() {
-    const names = [...new Set(this.about.fields.map(({ group }) => group))];
-    return names.map((group, i) => {
+    return this.about.groups.map((group, i) => {
       const own = this.about.fields.filter((field) => field.group === group);
       return el(
         "details",
@@ -96,8 +98,7 @@ class RunForm {
     input.id = id;
     input.setAttribute("aria-describedby", `${id}-help ${id}-error`);
     this.inputs.set(name, input);
-    const form = WIDE.includes(type) ? `${type}, with commas` : "";
-    const more = [rule ? `It must be ${rule}.` : "", form ? `A ${form}.` : ""];
+    const more = [rule ? `It must be ${rule}.` : "", WRITTEN[type] ?? ""];
     return el(
       "div",
       { class: "one", dataset: { field: name } },

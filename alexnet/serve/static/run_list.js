@@ -7,11 +7,11 @@ import { plain } from "/static/scales.js";
 const COLUMNS = [
   { title: "Run", key: "name" },
   { title: "State", key: "state", text: (run) => stateText(run.state) },
-  { title: "Net", key: "net", text: (run) => run.net ?? "" },
-  { title: "Data", key: "data", text: (run) => lastPart(run.data) },
   { title: "Epochs", key: "epochs_done", isNumber: true, text: epochsText },
   { title: "Best error", key: "best_error", isNumber: true, text: errorOf },
   { title: "Last heard", key: "heard_at", text: (run) => ago(run.heard_at) },
+  { title: "Net", key: "net", text: (run) => run.net ?? "" },
+  { title: "Data", key: "data", text: (run) => lastPart(run.data) },
 ];
 const MANY = 8;
 
@@ -112,7 +112,7 @@ function fillRow({ cells }, run) {
       cells[i].className = `state is-${run.state}`;
     }
   });
-  cells[2].title = run.data ?? "";
+  cells.at(-1).title = run.data ?? "";
 }
 
 function epochsText(run) {

@@ -3,7 +3,7 @@
 
 import { get } from "/static/api.js";
 import { Plot } from "/static/curves.js";
-import { announce, clear, el, errorText, percent } from "/static/dom.js";
+import { clear, el, errorText, percent } from "/static/dom.js";
 import { Journal, points } from "/static/journal.js";
 import { recipeTable } from "/static/recipe_difference.js";
 import { RunCard } from "/static/run_card.js";
@@ -52,6 +52,7 @@ class RunsView {
     };
     this.problem = el("div", { "aria-live": "polite" });
     this.formPlace = el("div", {});
+    this.limit = el("p", { role: "status" });
     this.cards = el("div", { class: "cards" });
     this.recipes = el("div", { class: "scroll", tabindex: 0, role: "region" });
     this.recipes.setAttribute("aria-label", "Recipes");
@@ -77,7 +78,7 @@ class RunsView {
       this.recipes,
     );
     const head = el("div", { class: "head" }, el("h1", {}, "Runs"), this.opener);
-    place.append(head, this.problem, this.formPlace, this.list.element, this.details);
+    place.append(head, this.problem, this.formPlace, this.list.element, this.limit, this.details);
   }
 
   /** Reads the list, chooses what the address says or the newest, and keeps the list fresh. */
@@ -127,8 +128,9 @@ class RunsView {
   }
 
   choose(name, isChosen) {
-    if (isChosen && this.names.length >= MOST) {
-      announce(`${MOST} runs at the most are plotted together`);
+    const isFull = isChosen && this.names.length >= MOST;
+    this.limit.textContent = isFull ? `${MOST} runs at the most are plotted together.` : "";
+    if (isFull) {
       this.list.show(this.runs, this.names);
       return;
     }
@@ -176,9 +178,10 @@ class RunsView {
     this.compare();
   }
 
+  /** Shows a run's state at once, and its lines, which may come by the hundred, now and then. */
   heard(name, what) {
-    this.chosen.get(name)?.card.show();
     if (what === "run") {
+      this.chosen.get(name)?.card.show();
       this.compare();
     }
     this.drawTimer ||= window.setTimeout(() => this.draw(), DRAW_MS);
@@ -188,6 +191,7 @@ class RunsView {
   draw() {
     window.clearTimeout(this.drawTimer);
     this.drawTimer = 0;
+    this.chosen.forEach(({ card }) => card.show());
     const runs = [...this.chosen.entries()].map(([name, { look, journal }]) => {
       const batch = journal.run?.recipe?.batch ?? 0;
       const of = (kind) => points(journal.lines, kind, batch);
@@ -279,7 +283,7 @@ class RunsView {
     clear(this.recipes);
     if (columns.length > 0) {
       const differingOnly = !isAlone && !this.all.checked;
-      this.recipes.append(recipeTable(this.recipe.fields, columns, differingOnly));
+      this.recipes.append(recipeTable(this.recipe, columns, differingOnly));
     }
   }
 
