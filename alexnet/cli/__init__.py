@@ -49,6 +49,7 @@ app.command("alexnet.cli.ablate:ablate", help="Compare the net with the net with
 app.command("alexnet.cli.ablate:figure1", help="Race ReLU against tanh: the paper's figure 1.")
 app.command("alexnet.cli.convert:convert", help="Turn weights of Caffe's or torch's into a model.")
 app.command("alexnet.cli.export:export", help="Write a net for another program, compared.")
+app.command("alexnet.cli.tensorboard:tensorboard", help="Write journals for TensorBoard.")
 app.command("alexnet.cli.plan:plan", help="Say what several devices would make of a training.")
 app.command("alexnet.cli.bench:bench", name="bench", help="Time the work here, beside others.")
 app.command("alexnet.cli.convolution:convolution", help="Measure convolution by every algorithm.")
