@@ -78,7 +78,7 @@ export function pairTable({ classes, confusion }, choose) {
   const open = ({ truth, answer, number }) =>
     el("button", { type: "button", class: "plain", onclick: () => choose(truth, answer) },
       count(number, "picture"),
-      el("span", { class: "unseen" }, `: ${classes[truth]} taken for ${classes[answer]}`));
+      el("span", { class: "unseen" }, ` of ${classes[truth]} taken for ${classes[answer]}`));
   const caption = shown.length < pairs.length
     ? `The ${count(shown.length)} most frequent of ${count(pairs.length, "pair")} of classes.`
     : `${count(pairs.length, "pair")} of classes.`;
