@@ -26,23 +26,29 @@ class Inputs:
     """Pictures are resized to this shorter side and their centre square is kept, in pixels."""
 
 
-def convert(source: Path, out: Path, *, net: str = "", inputs: Inputs = Inputs()) -> int:
+def convert(
+    source: Path, out: Path, *, net: str = "", inputs: Inputs = Inputs(), mirror: str = ""
+) -> int:
     """Turn weights into another form.
 
     From Caffe (.caffemodel, .caffemodel.h5), torchvision (.pth, .safetensors), a run or a model.
+    torchvision:alexnet and so on are fetched where torchvision has published them, and checked.
     OUT says into what: a folder becomes a model that predict, eval and train know; .safetensors has
     our names, .pth torchvision's, .caffemodel Caffe's.
 
     Parameters
     ----------
     source
-        File of weights, or folder of a run or model.
+        File of weights, folder of a run or model, or torchvision:NAME.
     out
         File or folder to write; what is there is not overwritten.
     net
         Net that the weights are for: a name such as vgg16 or bvlc-alexnet, or a .prototxt. A run
         and a model know theirs.
+    mirror
+        Another server, http://..., or a folder, that has torchvision's published files.
     """
+    from alexnet.export import published
     from alexnet.export.convert import Pictures, read, write
 
     if out.exists():
@@ -54,6 +60,11 @@ def convert(source: Path, out: Path, *, net: str = "", inputs: Inputs = Inputs()
         scale=inputs.scale,
         labels=inputs.labels,
     )
+    if str(source).startswith(published.PREFIX):
+        net = net or published.net_of(str(source))
+        note(f"{source}: fetched unless it is here; trained on ImageNet, for research")
+        source = published.fetch(str(source), mirror=mirror)
+        note(f"{source}: its digest is the one that its name carries")
     converted = read(source, net=net, pictures=pictures)
     for text in converted.notes:
         note(f"note: {text}")
