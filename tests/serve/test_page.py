@@ -263,7 +263,7 @@ def test_the_model_is_chosen_and_stays_in_the_address(page: "Page") -> None:
 
 def test_the_keyboard_alone_goes_through_the_page(page: "Page", tmp_path: Path) -> None:
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "skip"
     page.keyboard.press("Enter")
