@@ -186,6 +186,8 @@ def test_classes_are_units_by_name_with_what_they_rest_on(page: "Page", served: 
     page.locator(".units button").first.click()
     found = served.ask(f"/api/arithmetic?model=one&layer=fc8&unit={order[0]}", jpeg(4)).json
     assert terms(page) == as_terms(found)
+    page.wait_for_selector("text=Of 6 labelled pictures.")
+    assert page.locator(".frame:visible").count() == 0  # a class sees all of the picture
     rows = page.locator(".inputs tbody th").all_inner_texts()
     assert rows == [str(each["channel"]) for each in found["parts"]]
     assert f"22 other inputs add {written(found['rest'], 4)}" in page.inner_text(".pixel")
@@ -228,6 +230,7 @@ def test_two_models_or_pictures_stand_side_by_side(page: "Page", served: Live) -
 def test_a_labelled_picture_serves_where_none_is_at_hand(browser: "Browser", served: Live) -> None:
     with visit(browser, served.port, "#/inside?model=one", dark=True, width=360) as page:
         page.wait_for_selector("text=Its maps are shown for a picture")
+        page.wait_for_selector("img.kernels")
         no_violations(page)
         page.click("text=Take one of the labelled pictures")
         page.wait_for_selector(".maps button")

@@ -149,9 +149,7 @@ class Inside {
     note({ layer: this.layer, unit: null, row: null, column: null });
     const sides = this.sides.map((side) => ({ ...side, signal }));
     const columns = this.inColumns(sides, (side) =>
-      side.file
-        ? showLayer(side, this.layer, { unit: this.unit, onUnit: (unit) => this.chooseUnit(unit) })
-        : el("p", { class: "quiet" }, "Its maps are shown for a picture: take one above."),
+      showLayer(side, this.layer, { unit: this.unit, onUnit: (unit) => this.chooseUnit(unit) }),
     );
     clear(this.parts.layer).append(el("h2", {}, this.layer), columns);
     if (this.unit >= 0 && sides[0].file) {
@@ -203,7 +201,9 @@ class Inside {
     note(pixel);
     this.sides.forEach((side, index) => {
       const arithmetic = showPixel({ ...side, signal }, pixel, (found) => {
-        this.views[index].setSeen(found);
+        if (this.views[index].hasMap) {
+          this.views[index].setSeen(found);
+        }
         if (index === 0) {
           const value = short(found.steps[found.steps.length - 1].value, 4);
           announce(`Row ${found.row}, column ${found.column} is ${value}.`);

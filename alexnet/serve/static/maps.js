@@ -22,9 +22,9 @@ export function showLayer(side, layer, { unit, onUnit }) {
   if (isFirst(side, about)) {
     parts.push(later("Drawing the kernels", (place) => fillKernels(place, side, about)));
   }
-  const maps = later("Computing the maps", (place) =>
-    fillMaps(place, side, layer, { unit, onUnit }),
-  );
+  const maps = side.file
+    ? later("Computing the maps", (place) => fillMaps(place, side, layer, { unit, onUnit }))
+    : el("p", { class: "quiet" }, "Its maps are shown for a picture: take one above.");
   return el("div", { class: "layer-view" }, maps, parts);
 }
 

@@ -196,7 +196,7 @@ function kernelWords(layer) {
   return layer.kernel ? `, ${what} of ${windowWords(layer)}` : "";
 }
 
-/** Writes the size of a layer's windows: "11 \u00d7 11, stride 4". */
+/** Writes the size of a layer's windows: "11 x 11, stride 4". */
 function windowWords(layer) {
   const stride = layer.stride > 1 ? `, stride ${layer.stride}` : "";
   return layer.kernel ? `${layer.kernel} \u00d7 ${layer.kernel}${stride}` : "";

@@ -81,7 +81,7 @@ export function layerOf(side, name) {
   return side.net.layers.find((each) => each.name === name);
 }
 
-/** Writes a shape: "96 maps of 55 \u00d7 55", "4,096 units". */
+/** Writes a shape: "96 maps of 55 x 55", "4,096 units". */
 export function shapeWords(shape) {
   if (!shape) {
     return "of no fixed shape";

@@ -35,7 +35,7 @@ export function showUnit(side, chosen, onPixel) {
     ),
     pixel,
     hasMap ? camOf(side, chosen) : null,
-    excitingPictures(side, chosen),
+    excitingPictures(side, chosen, hasMap),
   );
   return { element, pixel, setSeen: seen.setSeen, hasMap };
 }
@@ -224,17 +224,19 @@ function camOf(side, { layer }) {
   );
 }
 
+const FRAMED = "; the frame is what its largest pixel sees";
+
 /** Shows the labelled pictures that excite the unit most, framed where it looks. */
-function excitingPictures(side, { layer, unit }) {
+function excitingPictures(side, { layer, unit }, hasMap) {
   const place = el("div", {});
   const words = el("p", { class: "quiet small", role: "status" }, "Looking through the pictures");
   const sheet = el("ul", { class: "sheet exciting" });
   place.append(el("h3", {}, "The pictures that excite it most"), words, sheet);
   const fill = (found) => {
-    sheet.replaceChildren(...found.pictures.map((each) => excitingItem(side, each)));
+    sheet.replaceChildren(...found.pictures.map((each) => excitingItem(side, each, hasMap)));
     const isDone = found.done === found.of;
     words.textContent = isDone
-      ? `Of ${found.of} labelled pictures; the frame is what its largest pixel sees.`
+      ? `Of ${found.of} labelled pictures${hasMap ? FRAMED : ""}.`
       : `${found.done} of ${found.of} labelled pictures looked through.`;
   };
   askUntilDone(side, "/api/exciting", { layer, unit }, fill)
@@ -247,7 +249,7 @@ function excitingPictures(side, { layer, unit }) {
   return place;
 }
 
-function excitingItem(side, found) {
+function excitingItem(side, found, hasMap) {
   const [top, left, bottom, right] = found.window;
   const frame = el("span", {
     class: "frame",
@@ -259,7 +261,7 @@ function excitingItem(side, found) {
     },
   });
   const address = addressOf(`/api/pictures/${found.picture}`, { model: side.name, size: 256 });
-  const area = percent((bottom - top) * (right - left));
+  const where = `; the frame covers ${percent((bottom - top) * (right - left))} of it`;
   return el(
     "li",
     {},
@@ -267,8 +269,8 @@ function excitingItem(side, found) {
       el(
         "span",
         { class: "framed" },
-        el("img", { src: address, alt: `${found.class}; the frame covers ${area} of it` }),
-        (bottom - top) * (right - left) < 0.8 ? frame : null,
+        el("img", { src: address, alt: `${found.class}${hasMap ? where : ""}` }),
+        hasMap ? frame : null,
       ),
       `${found.class}, `,
       el("span", { class: "number" }, short(found.value)),
