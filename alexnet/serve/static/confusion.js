@@ -40,8 +40,7 @@ export function confusionTable({ classes, confusion }, choose, start) {
     }),
   );
   const table = el("table", { class: "confusion" },
-    el("caption", {}, "Rows: what is shown. Columns: the first answer. Arrow keys go from cell to ",
-      "cell; Enter opens the pictures behind one."),
+    el("caption", { class: "unseen" }, "Classes shown, by row, and answered, by column"),
     el("thead", {}, el("tr", {}, el("td"), classes.map(columnHead))),
     el("tbody", {}, cells.map((row, truth) =>
       el("tr", {}, el("th", { scope: "row" }, classes[truth]),
@@ -59,7 +58,10 @@ export function confusionTable({ classes, confusion }, choose, start) {
       choose(Number(button.dataset.truth), Number(button.dataset.answer));
     }
   });
-  return el("div", { class: "scroll" }, table);
+  const words = "Rows: what is shown. Columns: the first answer. Arrow keys go from cell to cell; "
+    + "Enter opens the pictures behind one.";
+  return el("div", {}, el("p", { class: "quiet small" }, words),
+    el("div", { class: "scroll" }, table));
 }
 
 /**

@@ -103,7 +103,7 @@ async function showCell(place, { name, found, truth, answer, signal }) {
     announce(`${head}: ${many} below.`);
     clear(place).append(
       title,
-      el("p", { class: "quiet small" }, `${many}, the surest first.`),
+      el("p", { class: "quiet small" }, `${many}${all > 1 ? ", the surest first" : ""}.`),
       el("ul", { class: "sheet" }, pictures.map((each) =>
         el("li", {}, labelled(name, each, [`${percent(each.probability)} sure`])))),
     );
@@ -163,7 +163,7 @@ function mistakeSection(name, found, first, signal) {
   draw(first);
   const words = all === 0
     ? "There is none."
-    : "Wrong answers, the surest first: what it said, and what is shown. One opens the net's inside.";
+    : "What it said, and what is shown truly. Choose a picture to look inside the net.";
   return el("section", {}, el("h2", {}, "Its surest mistakes"),
     el("p", { class: "quiet" }, words), sheet, more, error);
 }
