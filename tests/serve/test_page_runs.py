@@ -8,80 +8,33 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from alexnet.serve.bodies import Limits
-from alexnet.serve.training import _Training
-from alexnet.serve.wire import Connection
 from tests.serve.browser import no_violations, visit
 from tests.serve.live import Live, start
+from tests.serve.page_runs import (
+    BOTH,
+    ODD,
+    card,
+    lines_of,
+    open_all,
+    reading,
+    serve_some,
+    value,
+    write,
+)
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
-
-BOTH = "#/runs?runs=one/two"
-ODD = "<img src=x onerror=alert(1)>"
-QUICK = {"batch": "8", "picture_size": "32", "workers": "1", "validate_every": "100000"} | {
-    "epochs": "100000",
-    "minutes": "0.04",
-    "lighting": "0",
-    "stuck_after": "0",
-}
-"""Fields of a training that ends after 2.4 seconds of its own."""
-CHOSEN = {"net": "lenet-5", "subtract": "mean-value", "crop": "centre", "init": "source"} | {
-    "device": "cpu",
-    "precision": "fp32",
-}
-
-
-def lines_of(steps: int, *, start: float) -> list[dict[str, Any]]:
-    """Return a journal: the loss falls from `start` by a tenth a step, a test every fifth."""
-    found: list[dict[str, Any]] = []
-    for step in range(1, steps + 1):
-        epoch = step / 5
-        figures = {"loss": start * 0.9**step, "lr": 0.01, "images_per_second": 80.0}
-        found.append({"kind": "train", "step": step, "epoch": epoch, **figures})
-        if step % 5 == 0:
-            errors = {"top1_error": start / (10 + step), "top5_error": start / (50 + step)}
-            found.append({"kind": "validation", "step": step, "epoch": epoch, **errors})
-    return found
-
-
-def write(folder: Path, lines: list[dict[str, Any]], mode: str = "a") -> None:
-    """Write lines to a run's journal."""
-    with (folder / "journal.jsonl").open(mode) as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    from playwright.sync_api import Browser, Locator
 
 
 @pytest.fixture(scope="module")
 def server(runs_folder: Path) -> Iterator[Live]:
-    """Return a server of the runs one, two, and one with an odd name."""
-    recipe = (runs_folder / "one" / "recipe.toml").read_text()
-    for name, changed in (("two", "lr = 0.5\n"), (ODD, "")):
-        (runs_folder / name).mkdir()
-        kept = [each for each in recipe.splitlines(True) if not changed or "lr =" not in each[:4]]
-        (runs_folder / name / "recipe.toml").write_text(changed + "".join(kept))
-    write(runs_folder / "one", lines_of(20, start=2.0), "w")
-    write(runs_folder / "two", lines_of(10, start=4.0))
-    with start(runs_folder, limits=Limits(), connection=Connection) as running:
+    """Return a server of some runs."""
+    with serve_some(runs_folder) as running:
         yield running
-
-
-def card(page: "Page", name: str) -> "Locator":
-    """Return the card of a chosen run."""
-    return page.get_by_role("article", name=name, exact=True)
-
-
-def reading(page: "Page", title: str) -> "Locator":
-    """Return what the arrow keys move in a plot."""
-    return page.get_by_role("slider", name=f"Reading of {title}")
-
-
-def value(page: "Page", title: str) -> str:
-    """Return what a plot's reading says."""
-    return reading(page, title).get_attribute("aria-valuetext") or ""
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -215,123 +168,6 @@ def test_a_run_elsewhere_is_followed_as_it_grows_and_goes_back(
         assert card(page, "grown").get_by_text("time left").count() == 0
 
 
-def open_all(page: "Page") -> None:
-    """Open all groups of the form."""
-    closed = page.locator(".run-form details:not([open]) > summary")
-    while closed.count():
-        closed.first.press("Enter")
-
-
-def fill(page: "Page", name: str, **more: str) -> None:
-    """Fill the form for a small and short training."""
-    open_all(page)
-    page.locator("#field-name").fill(name)
-    for field, chosen in CHOSEN.items():
-        page.locator(f"#field-{field}").select_option(chosen)
-    for field, text in (QUICK | more).items():
-        page.locator(f"#field-{field}").fill(text)
-
-
-def test_a_run_is_started_stopped_and_gone_on_with_to_its_end(
-    browser: "Browser", server: Live
-) -> None:
-    with visit(browser, server.port, BOTH) as page:
-        page.get_by_role("button", name="Start a run").press("Enter")
-        fill(page, "mine")
-        with page.expect_request(lambda request: request.method == "POST") as sent:
-            page.get_by_role("button", name="Start the run").press("Enter")
-        wanted = sent.value.post_data_json
-        quick = server.ask("/api/recipe").json["recipes"]["quick"]
-        assert wanted["recipe"] == "quick"
-        assert "schedule" not in wanted["fields"]
-        assert all(quick[name] != given for name, given in wanted["fields"].items())
-        mine = card(page, "mine")
-        mine.get_by_text("time left").wait_for()
-        mine.get_by_role("button", name="Stop").press("Enter")
-        mine.get_by_text("stopped, can go on").wait_for()
-        stopped = steps_of(server.ask("/api/runs/mine").json)
-        page.get_by_role("button", name="Start a run").press("Enter")
-        page.locator("#field-recipe").select_option("as mine")
-        assert page.locator("#field-minutes").input_value() == "0.04"
-        page.get_by_role("button", name="Close the form").press("Enter")
-        mine.get_by_role("button", name="Go on").press("Enter")
-        mine.get_by_text("finished").wait_for(timeout=60_000)
-        run = server.ask("/api/runs/mine").json
-        assert steps_of(run)[: len(stopped)] == stopped
-        assert len(steps_of(run)) > len(stopped) > 0
-        assert value(page, "Training loss").endswith(f"mine {_plain(run['last_train']['loss'])}")
-        assert mine.get_by_role("button", name="Go on").count() == 0
-
-
-def steps_of(run: dict[str, Any]) -> list[int]:
-    """Return the updates that a run's journal has lines of."""
-    return [line["step"] for line in run["journal"] if line["kind"] == "train"]
-
-
-def _plain(number: float) -> str:
-    return f"{float(f'{number:.4g}'):,.6g}"
-
-
-@pytest.mark.parametrize(
-    ("field", "text", "said"),
-    [
-        ("lr", "fast", "lr is 'fast'; it must be of type float"),
-        ("lr", "-1", "lr is -1; it must be above 0 and at most 10"),
-        ("epochs", "1.5", "epochs is 1.5; it must be of type int"),
-        ("momentum", "1", "momentum is 1; it must be at least 0 and below 1"),
-        ("milestones", "1, x", "milestones holds 'x'; it must be a finite number"),
-        ("layer_lr", "conv1", "layer_lr holds ''; it must be a finite number"),
-        ("name", "../x", "the name of a run has letters, digits and . _ - only"),
-        ("name", "one", "there is a run 'one' already; choose another"),
-    ],
-)
-def test_a_bad_value_is_said_at_its_field(
-    page_with_form: "Page", field: str, text: str, said: str
-) -> None:
-    page, place = page_with_form, page_with_form.locator(f"[data-field={field}]")
-    open_all(page)
-    box = page.locator(f"#field-{field}")
-    was = box.input_value()
-    box.fill(text)
-    box.evaluate("input => input.closest('details')?.removeAttribute('open')")
-    page.get_by_role("button", name="Start the run").click()
-    place.get_by_text(said).wait_for()
-    assert page.evaluate("document.activeElement.id") == f"field-{field}"
-    assert page.locator("[aria-invalid=true]").count() == 1
-    assert page.locator(".run-form .error:not([hidden])").all_inner_texts() == [said]
-    box.fill(was)
-
-
-@pytest.fixture(scope="module")
-def page_with_form(browser: "Browser", server: Live) -> "Iterator[Page]":
-    """Return a page with the form open."""
-    with visit(browser, server.port, BOTH) as page:
-        page.get_by_role("button", name="Start a run").click()
-        yield page
-
-
-def test_a_run_that_failed_before_it_wrote_anything_is_told_with_its_words(
-    browser: "Browser", server: Live, tmp_path: Path
-) -> None:
-    class Ended:
-        def poll(self) -> int:
-            return 3
-
-    (tmp_path / "bad.log").write_text("reading\nphotos/a.jpg is <b>no</b> picture\n")
-    (tmp_path / "bad.toml").write_text('net = "lenet-5"\ndata = "photos"\n')
-    files = (tmp_path / "bad.log", tmp_path / "bad.toml")
-    server.service.trainings._started["bad"] = _Training(Ended(), *files)  # type: ignore[arg-type]
-    with visit(browser, server.port, "#/runs?runs=bad") as page:
-        card(page, "bad").get_by_text("failed", exact=True).wait_for()
-        assert "lenet-5 on photos" in card(page, "bad").inner_text()
-        said = card(page, "bad").locator("pre").inner_text()
-        assert said.splitlines()[1:] == [
-            "photos/a.jpg is <b>no</b> picture",
-            "(it ended with exit code 3)",
-        ]
-    del server.service.trainings._started["bad"]
-
-
 def test_a_hundred_runs_are_found_by_name(
     browser: "Browser", runs_folder: Path, tmp_path: Path
 ) -> None:
@@ -356,3 +192,35 @@ def test_a_server_of_one_run_starts_none(browser: "Browser", runs_folder: Path) 
     with start(runs_folder / "one") as live, visit(browser, live.port, "#/runs") as page:
         page.get_by_text("This server starts no runs").wait_for()
         assert page.get_by_role("button", name="Start a run").is_disabled()
+
+
+def test_a_report_is_opened_in_a_tab_of_its_own(
+    browser: "Browser", server: Live, runs_folder: Path
+) -> None:
+    report = runs_folder / "one" / "report.html"
+    report.write_text("<title>told</title><script>document.title = 'ran'</script>")
+    with visit(browser, server.port, BOTH) as page:
+        card(page, "two").get_by_text("writes one").wait_for()
+        with page.context.expect_page() as opened:
+            card(page, "one").get_by_role("link", name="Report in a new tab").press("Enter")
+        opened.value.wait_for_load_state()
+        assert opened.value.title() == "told"
+    report.unlink()
+
+
+def test_a_lost_connection_is_said_and_made_again(
+    browser: "Browser", server: Live, runs_folder: Path
+) -> None:
+    folder = runs_folder / "lost"
+    shutil.copytree(runs_folder / "two", folder)
+    who = {"pid": os.getpid(), "host": socket.gethostname(), "since": "now"}
+    (folder / "lock").write_text(json.dumps(who))
+    with visit(browser, server.port) as page:
+        page.route("**/events?after=*", lambda route: route.abort())
+        page.goto(f"http://127.0.0.1:{server.port}/#/runs?runs=lost")
+        card(page, "lost").get_by_text("connection lost, trying again").wait_for()
+        page.unroute("**/events?after=*")
+        card(page, "lost").get_by_text("training", exact=True).wait_for()
+        write(folder, lines_of(15, start=4.0)[12:])
+        card(page, "lost").get_by_text(re.compile("^3 of")).wait_for()
+    shutil.rmtree(folder)
