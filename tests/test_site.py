@@ -140,6 +140,9 @@ def test_it_is_built_strictly_and_fetches_nothing_from_elsewhere(tmp_path: Path)
         reader = Outside()
         reader.feed((tmp_path / "site" / page).read_text("utf-8"))
         assert not reader.found
+    text = (tmp_path / "site" / "serve.html").read_text("utf-8")
+    assert not re.search("<pre(?! tabindex)", text)  # the keyboard scrolls them
+    assert text.count('<table tabindex="0">') == 3
     index = json.loads((tmp_path / "site" / "search" / "search_index.json").read_text("utf-8"))
     assert "Retry-After" in " ".join(each["text"] for each in index["docs"])
     assert not [name for name in built if name.startswith("site/pages")]

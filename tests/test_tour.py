@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alexnet.nets import NETS
-from docs.site.notebook import run_cells, to_markdown, write_outputs
+from docs.site.notebook import Output, run_cells, to_markdown, write_outputs
 from tests.layout import ROOT
 
 TOUR = ROOT / "docs" / "tour.ipynb"
@@ -28,12 +28,12 @@ def test_every_cell_of_the_tour_runs_and_prints_what_is_written(
     assert right > 125  # of 250 digits; chance leaves 25
 
 
-def kinds(outputs: list[dict[str, object]]) -> list[object]:
+def kinds(outputs: list[Output]) -> list[tuple[str, list[str]]]:
     """Return of what kind outputs are."""
-    return [(each["output_type"], sorted(dict(each.get("data") or {}))) for each in outputs]  # type: ignore[call-overload]
+    return [(each["output_type"], sorted(each.get("data", {}))) for each in outputs]
 
 
-def said(outputs: list[dict[str, list[str]]]) -> str:
+def said(outputs: list[Output]) -> str:
     """Return what was printed."""
     return "".join(line for each in outputs for line in each.get("text", []))
 

@@ -76,3 +76,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:
     """Turn a page's links."""
     return site_links(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, *, page: Any, config: Any, files: Any) -> str:
+    """Let what scrolls sideways on a narrow screen be reached and scrolled by the keyboard."""
+    return html.replace("<pre>", '<pre tabindex="0">').replace("<table>", '<table tabindex="0">')

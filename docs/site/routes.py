@@ -19,7 +19,7 @@ def table() -> str:
         operation = paths[entry.path][entry.method.lower()]
         query = ", ".join(f"`{name}`" for name in entry.query)
         does = operation["summary"].rstrip(".")
-        kind = KINDS.get(entry.answers, entry.answers)
+        kind = KINDS.get(entry.answers, f"`{entry.answers}`")
         asked = f"; takes {query}" if query else ""
         rows.append(f"| `{entry.method} {entry.path}` | {does} ({kind}){asked} |\n")
     return "".join(rows)
