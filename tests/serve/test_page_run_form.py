@@ -47,6 +47,7 @@ def fill(page: "Page", name: str, **more: str) -> None:
         page.locator(f"#field-{field}").fill(text)
 
 
+@pytest.mark.slow
 def test_a_run_is_started_stopped_and_gone_on_with_to_its_end(
     browser: "Browser", server: Live
 ) -> None:
