@@ -126,9 +126,10 @@ def make_started(place: Place, tmp_path: Path, code: int | None) -> Trainings:
             return code
 
     made = Trainings(Shelf(place.folder.parent, device=torch.device("cpu")), None)
-    (tmp_path / "new.log").write_text("its words")
-    (tmp_path / "new.toml").write_text('net = "lenet-5"')
-    started = _Training(Process(), tmp_path / "new.log", tmp_path / "new.toml")  # type: ignore[arg-type]
+    files = (tmp_path / "new.log", tmp_path / "new.toml")
+    files[0].write_text("its words")
+    files[1].write_text('net = "lenet-5"')
+    started = _Training(Process(), *files)  # type: ignore[arg-type]
     made._started["new"] = started
     return made
 
