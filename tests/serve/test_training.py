@@ -233,7 +233,7 @@ def test_a_training_that_does_not_end_is_killed(
         process.stdout.readline()
     log = trainings.shelf.path / "log"
     log.write_text("")
-    trainings._started["stuck"] = training._Training(process, log)
+    trainings._started["stuck"] = training._Training(process, log, log)
     trainings.close()
     assert process.returncode == -signal.SIGKILL
     assert not os.path.exists(f"/proc/{process.pid}")
