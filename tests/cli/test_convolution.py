@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from alexnet.bench import convolution_figure, convolutions, machine
+from alexnet.bench import convolutions, machine
 from alexnet.bench.convolutions import Comparison, Plan
 from alexnet.cli import run
 from alexnet.cli.convolution import parse_size
+from alexnet.inspection import panels
 from tests.bench.laboratory import comparison_of, row_of
 from tests.cli.conftest import Capture, refused
 
@@ -141,7 +142,7 @@ def test_a_figure_is_drawn(capsys: Capture, tmp_path: Path) -> None:
 def test_without_matplotlib_nothing_is_measured_before_it_is_said(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(convolution_figure, "find_spec", lambda _: None)
+    monkeypatch.setattr(panels, "find_spec", lambda _: None)
     code = run([*SMALL, "--figure", str(tmp_path / "figure.svg")])
     refused(code, capsys, expected=4, message=r"pip install 'alexnet\[figures\]'")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet.inspection.layer_names import last_hidden, resolve
-from alexnet.nets import ALEXNETS, NETS, googlenet, resnet
+from alexnet.nets import ABLATED, ALEXNETS, NETS, googlenet, resnet
 from alexnet.nets.chain import Chain
 from alexnet.nets.vgg import VGG16_BN
 from alexnet.text.picture import PictureNet, preset_of
@@ -191,7 +191,8 @@ def test_lenet_5_takes_the_capitals_of_its_paper_and_squashes_by_tanh() -> None:
 
 
 def test_every_net_has_a_last_hidden_layer_that_the_logits_read() -> None:
-    expected = {"lenet-5": "f6", "lenet": "ip1", **dict.fromkeys(ALEXNETS, "fc7")}
+    expected = {"lenet-5": "f6", "lenet": "ip1", "four-layer": "pool3", "four-layer-tanh": "pool3"}
+    expected |= dict.fromkeys((*ALEXNETS, *ABLATED), "fc7")
     for name in NETS:
         with torch.device("meta"):
             net = NETS[name].build(classes=3)
