@@ -1,12 +1,13 @@
 """Load the server with clients that each wait for their answer, and print what they met.
 
-    python -m benchmarks.serve_load MODEL PICTURES [--clients 8,64,256] [--seconds 20]
+    python -m benchmarks.serve_load MODEL PICTURES [--clients 8,64,256] [--seconds 20] [--soak N]
 
 starts `alexnet serve MODEL` on this machine, sends it the pictures of a folder as they are, and
 prints a Markdown table: requests answered a second, how long the median and the slowest hundredth
 took, refusals (503) and how soon those came, /healthz meanwhile, the server's memory; and the share
 of the limit, which is named: pictures a second of the model alone at the batch that it met. The
-clients share the processors with the server.
+clients share the processors with the server. With --soak, eight clients then ask until N requests
+are answered, and the server's memory is printed at each tenth of them.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from alexnet.predict import packed
 
 BATCHES = (1, 8, 32)
 MOST_PICTURES = 200
+SOAK_SECONDS = 2.0
 
 
 @dataclass
@@ -96,6 +98,18 @@ async def load(port: int, requests: Sequence[bytes], clients: int, seconds: floa
     some = [client(port, turns[n % len(turns)], met, end) for n in range(clients)]
     await asyncio.gather(watch(), *some)
     return met
+
+
+async def soak(port: int, requests: Sequence[bytes], count: int, process: int) -> None:
+    """Ask for so many answers, and print the memory after each tenth of them."""
+    print("\n| answered | server MB | others |\n|--:|--:|--:|")
+    met = Met()
+    for tenth in range(1, 11):
+        while len(met.answered) < count * tenth // 10:
+            end = time.perf_counter() + SOAK_SECONDS
+            await asyncio.gather(*(client(port, requests[n:], met, end) for n in range(8)))
+        others = met.others + len(met.refused)
+        print(f"| {len(met.answered):,} | {memory(process):.1f} | {others} |", flush=True)
 
 
 def head(line: str, *headers: str) -> bytes:
@@ -170,6 +184,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--clients", default="8,64,256")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--soak", type=int, default=0, metavar="N")
     asked = parser.parse_args()
     found = sorted(p for p in asked.pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
     files = found[:: max(1, len(found) // MOST_PICTURES)][:MOST_PICTURES]
@@ -198,6 +213,8 @@ def main() -> None:
             met = asyncio.run(load(int(place[1]), requests, clients, asked.seconds))
             megabytes = memory(server.pid)
             print(row(met, clients, asked.seconds, limit=limit, megabytes=megabytes), flush=True)
+        if asked.soak:
+            asyncio.run(soak(int(place[1]), requests, asked.soak, server.pid))
     finally:
         server.terminate()
         print(f"\nthe server ended with {server.wait()}")
