@@ -12,6 +12,7 @@ are answered, and the server's memory is printed at each tenth of them.
 
 import argparse
 import asyncio
+import random
 import re
 import statistics
 import subprocess
@@ -64,7 +65,7 @@ async def ask(port: int, request: bytes) -> int:
 
 
 async def client(port: int, requests: Sequence[bytes], met: Met, end: float) -> None:
-    """Send one request after another until the end; after a 503 wait as a client would."""
+    """Send one request after another until the end; after a 503 wait a second, more or less."""
     for request in cycle(requests):
         if time.perf_counter() >= end:
             return
@@ -78,13 +79,13 @@ async def client(port: int, requests: Sequence[bytes], met: Met, end: float) -> 
             met.answered.append(seconds)
         elif status == 503:
             met.refused.append(seconds)
-            await asyncio.sleep(1)
+            await asyncio.sleep(random.uniform(0.5, 1.5))
         else:
             met.others += 1
 
 
 async def load(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Met:
-    """Let so many clients ask for so long."""
+    """Let so many clients come within a second, and ask for so long."""
     met, end = Met(), time.perf_counter() + seconds
 
     async def watch() -> None:
@@ -95,7 +96,12 @@ async def load(port: int, requests: Sequence[bytes], clients: int, seconds: floa
             await asyncio.sleep(0.25)
 
     turns = [[*requests[n:], *requests[:n]] for n in range(len(requests))]
-    some = [client(port, turns[n % len(turns)], met, end) for n in range(clients)]
+
+    async def come(number: int) -> None:
+        await asyncio.sleep(number / clients)
+        await client(port, turns[number % len(turns)], met, end)
+
+    some = [come(number) for number in range(clients)]
     await asyncio.gather(watch(), *some)
     return met
 
@@ -171,7 +177,13 @@ def row(met: Met, clients: int, seconds: float, *, limit: float, megabytes: floa
     rate = len(met.answered) / seconds
     cells = (
         *(clients, f"{rate:.1f}", share(met.answered, 0.5), share(met.answered, 0.99)),
-        *(len(met.refused), share(met.refused, 0.99), met.others, share(met.health, 0.99)),
+        *(
+            len(met.refused),
+            share(met.refused, 0.5),
+            share(met.refused, 0.99),
+            met.others,
+            share(met.health, 0.99),
+        ),
         *(f"{rate / limit:.2f}", f"{megabytes:.0f}"),
     )
     return "| " + " | ".join(map(str, cells)) + " |"
@@ -206,9 +218,12 @@ def main() -> None:
     try:
         requests = requests_of(files)
         asyncio.run(load(int(place[1]), requests, 8, min(3.0, asked.seconds)))  # to warm up
-        print("| clients | answers/s | p50 ms | p99 ms | 503 | their p99 ms | others ", end="")
+        print(
+            "| clients | answers/s | p50 ms | p99 ms | 503 | their p50 ms | p99 ms | others ",
+            end="",
+        )
         print("| healthz p99 ms | of the model alone | server MB |")
-        print("|--:" * 10 + "|")
+        print("|--:" * 11 + "|")
         for clients in map(int, asked.clients.split(",")):
             met = asyncio.run(load(int(place[1]), requests, clients, asked.seconds))
             megabytes = memory(server.pid)

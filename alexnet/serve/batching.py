@@ -6,16 +6,21 @@ lone request waits for nobody. Other work, such as Grad-CAM, takes its turn betw
 sums of a picture's answer do not depend on what else is in its batch but for their order.
 """
 
+import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 CLOSE_SECONDS = 10.0
+NICENESS = 5
+"""By how much the system should prefer the thread that reads requests and refuses them."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class ComputeThread:
         return waiting.future
 
     def _run(self) -> None:
+        _step_behind()
         while batch := self._next():
             started = time.perf_counter()
             live = [each for each in batch if each.future.set_running_or_notify_cancel()]
@@ -122,3 +128,10 @@ class ComputeThread:
                     break
                 self._changed.wait(left)
             return batch
+
+
+def _step_behind() -> None:
+    """Let other threads go first, and so those that this one starts; where threads have ranks."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ FINISH_SECONDS = 10
 HEAD_BYTES = 16_384
 WANTED_FILES = 4096
 BACKLOG = 1024
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter from the one that reads requests and refuses them."""
 
 
 class Noise(logging.Filter):
@@ -42,6 +45,7 @@ class Running:
 
     def run(self) -> None:
         """Serve until a signal comes."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.server.run(sockets=[self.listener])
 
 
