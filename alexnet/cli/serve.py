@@ -73,8 +73,10 @@ def serve(
     try:
         shelf = service.shelf
         place = next((each for each in shelf.places().values() if each.manifest), None)
+        about = "no model yet"
         if place is not None:
-            shelf.open(place)
+            dtype = str(shelf.open(place).dtype).removeprefix("torch.")
+            about = f"the model {place.name} in {dtype} on {shelf.device}"
         running = prepare(service, host=host, port=port)
         service.pool.warm_up()
     except BaseException:
@@ -83,7 +85,6 @@ def serve(
     allow_many_files()
     exit_quietly()
     shown = f"[{host}]" if ":" in host else host
-    about = f"the model {place.name}" if place else "no model yet"
     note(f"serving {about} from {path} at http://{shown}:{running.port}/ (Ctrl-C ends it)")
     running.run()
     return 0

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from alexnet.serve import openapi, routes
@@ -126,10 +126,19 @@ async def _no_route(request: Request, error: Exception) -> Response:
     code, hint = "not-found", "GET /openapi.json lists all there is"
     message = "there is nothing at this path"
     if error.status_code == 405:
-        code, message = "method", "this path does not take that method"
-    headers = dict(error.headers or {})
-    refused = Refused(error.status_code, code, message, hint=hint, headers=headers)
-    return error_answer(refused)
+        allowed = _methods_at(request)
+        code, message = "method", f"the method is none of {allowed}, which this path takes"
+        return error_answer(Refused(405, code, message, hint=hint, headers={"allow": allowed}))
+    return error_answer(Refused(error.status_code, code, message, hint=hint))
+
+
+def _methods_at(request: Request) -> str:
+    """Return the methods that a request's path takes, of all routes that have it."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods
+    return ", ".join(sorted(found))
 
 
 async def _gone(request: Request, error: Exception) -> Response:

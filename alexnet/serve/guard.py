@@ -26,7 +26,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alexnet.serve.answers import SAFE_HEADERS, Refused, error_answer
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-METHODS = ("GET", "HEAD", "POST")
 LONGEST_URL, MOST_HEADERS, HEADER_BYTES = 8192, 64, 16_384
 SHORTEST_TOKEN = 16
 COOKIE = "alexnet-token"
@@ -158,18 +157,12 @@ def _check_form(scope: Scope, headers: Headers) -> None:
     size = sum(len(name) + len(value) for name, value in headers.raw)
     if len(headers.raw) > MOST_HEADERS or size > HEADER_BYTES:
         raise Refused(431, "headers", "the headers are too many or too long")
-    if scope["method"] not in METHODS:
-        raise Refused(
-            405,
-            "method",
-            f"the method is none of {', '.join(METHODS)}",
-            headers={"allow": ", ".join(METHODS)},
-        )
     if "transfer-encoding" in headers and "content-length" in headers:
         raise Refused(400, "framing", "the request says twice how long it is")
     if headers.get("upgrade", "").lower() == "websocket":
         raise Refused(400, "upgrade", "there is no websocket here", hint="GET .../events follows")
-    if BAD_ESCAPE.search(raw_path) or BAD_PATH.search(scope["path"]):
+    path: str = scope["path"]
+    if not path.startswith("/") or BAD_ESCAPE.search(raw_path) or BAD_PATH.search(path):
         raise Refused(400, "url", "the path of the URL is not well formed")
 
 

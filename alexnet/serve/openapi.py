@@ -12,6 +12,7 @@ from alexnet import __version__
 if TYPE_CHECKING:
     from alexnet.serve.app import Entry
 
+MOST_COUNTED = 1000
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 COUNT = {"type": "integer", "minimum": 1}
 KINDS = (
@@ -27,7 +28,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "row": {"schema": NUMBER, "description": "a row of the map"},
     "column": {"schema": NUMBER, "description": "a column of the map"},
     "class": {"schema": NUMBER, "description": "a class by its number; the first answer if none"},
-    "count": {"schema": COUNT | {"maximum": 100}, "description": "how many"},
+    "count": {"schema": COUNT | {"maximum": MOST_COUNTED}, "description": "how many"},
     "truth": {"schema": NUMBER, "description": "number of the true class of a cell"},
     "answer": {"schema": NUMBER, "description": "number of the class answered"},
     "size": {
@@ -36,7 +37,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "after": {"schema": NUMBER, "description": "byte of the journal from which to go on"},
 }
-BINARY = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+PLACES = {
+    "name": {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"},
+    "file": {"type": "string", "pattern": r"^[a-z_]+\.[a-z]+$"},
+    "number": NUMBER,
+}
+"""What stands in a path: the name of a run, a file of the page, a labelled picture's number."""
+BINARY = {
+    "schema": {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
+}
 BODY = {
     "image/*": BINARY,
     "application/octet-stream": BINARY,
@@ -124,7 +133,7 @@ def _operation(entry: "Entry") -> dict[str, Any]:
         "summary": (entry.handler.__doc__ or "").strip().splitlines()[0],
         "parameters": [
             *(
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                {"name": name, "in": "path", "required": True, "schema": PLACES[name]}
                 for name in re.findall(r"{(\w+)}", entry.path)
             ),
             *({"name": name, "in": "query", **PARAMETERS[name]} for name in entry.query),

@@ -18,6 +18,7 @@ from alexnet.serve.bodies import read_json, read_pictures
 from alexnet.serve.fields import GROUPS, recipe_fields
 from alexnet.serve.guard import COOKIE, asked_with_token
 from alexnet.serve.models import Opened
+from alexnet.serve.openapi import MOST_COUNTED
 from alexnet.serve.predicting import read_number
 from alexnet.serve.service import Service, service_of
 from alexnet.training.recipes import RECIPES
@@ -147,7 +148,7 @@ async def similar(request: Request) -> Response:
     """Find the labelled pictures nearest to one in the last hidden layer."""
     service = service_of(request)
     service.check_load()
-    count = read_number(request, "count", 6, most=100)
+    count = read_number(request, "count", 6, most=MOST_COUNTED)
     opened, picture = await _one_picture(request, service)
     seen = service.tested.begin(opened, service.compute_alone)
     if not seen.is_done:
@@ -158,12 +159,11 @@ async def similar(request: Request) -> Response:
 
 async def confusion(request: Request) -> Response:
     """Return the confusion matrix, or with truth and answer the pictures behind a cell."""
-    seen = await _seen(request)
+    seen, count = await _seen(request), read_number(request, "count", 100, most=MOST_COUNTED)
     if _has(request, "truth") or _has(request, "answer"):
         most = len(seen.counts.classes) - 1
         truth = read_number(request, "truth", 0, most=most, least=0)
         answer = read_number(request, "answer", 0, most=most, least=0)
-        count = read_number(request, "count", 100, most=1000)
         return json_answer(seen.state | {"pictures": tested.behind(seen, truth, answer, count)})
     return json_answer(
         seen.state | {"classes": list(seen.counts.classes)} | seen.counts.to_json(),
@@ -174,7 +174,7 @@ async def confusion(request: Request) -> Response:
 async def list_mistakes(request: Request) -> Response:
     """Return the wrong answers that the net was surest of."""
     seen = await _seen(request)
-    count = read_number(request, "count", 24, most=1000)
+    count = read_number(request, "count", 24, most=MOST_COUNTED)
     status = 200 if seen.is_done else 202
     return json_answer(seen.state | {"mistakes": tested.mistakes(seen, count)}, status)
 

@@ -82,7 +82,10 @@ def test_a_server_answers_until_it_is_asked_to_stop(model: Path) -> None:
     assert server.stderr is not None
     with server.stderr:
         line = server.stderr.readline()
-        found = re.search(r"serving the model model from .* at http://127\.0\.0\.1:(\d+)/", line)
+        says = (
+            r"serving the model model in b?float\d\d on \w+ from .* at http://127\.0\.0\.1:(\d+)/"
+        )
+        found = re.search(says, line)
         assert found, line
         connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
         connection.request("POST", "/api/predict", jpeg(), {"Content-Type": "image/jpeg"})
