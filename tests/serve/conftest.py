@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from alexnet.serve.bodies import Limits
 from alexnet.serve.wire import Connection
@@ -13,6 +14,14 @@ from tests.serve.live import Live, start
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_float32() -> Iterator[None]:
+    """Let the server compute in float32 on every machine: its answers are compared with others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("alexnet.serve.models.choose_dtype", lambda name, device: torch.float32)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_a_picture_has_the_same_probabilities_five_ways(
     capsys.readouterr()
     ways = {
         "as in training": as_in_training(one, data),
-        "by command": by_command(capsys, one, picture),
+        "by command": by_command(capsys, one, picture, "--precision", "fp32"),
         "by page": by_page(browser, served, picture),
         "by ONNX": by_command(capsys, graph, picture),
     }

@@ -60,7 +60,8 @@ def written(value: float, digits: int = 3) -> str:
 def terms(page: "Page") -> list[str]:
     """Return the numbers of the sum that made a pixel."""
     page.wait_for_selector(".sum")
-    return page.locator(".sum .value").all_inner_texts()
+    found: list[str] = page.locator(".sum .value").all_inner_texts()
+    return found
 
 
 def as_terms(found: dict[str, Any]) -> list[str]:

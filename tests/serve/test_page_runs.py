@@ -122,7 +122,7 @@ def test_a_plot_is_a_table_too_and_has_other_axes(browser: "Browser", server: Li
 
 
 def _points(plot: "Locator") -> list[str]:
-    path = plot.locator("path").first.get_attribute("d")
+    path: str | None = plot.locator("path").first.get_attribute("d")
     assert path is not None
     return path.removeprefix("M").split("L")
 
@@ -160,7 +160,8 @@ def test_a_run_elsewhere_is_followed_as_it_grows_and_goes_back(
         card(page, "grown").get_by_text(re.compile("^8 of")).wait_for()
         assert value(page, "Training loss") == f"8 epochs: grown {4 * 0.9**40:.4}"
         whole = [url for url in asked if url.endswith("/api/runs/grown")]
-        assert len(whole) == 1  # all else came as events
+        followed = [url for url in asked if "/api/runs/grown/events?" in url]
+        assert 1 <= len(whole) <= len(followed)  # all else came as events, but for lost connections
         write(folder, lines_of(15, start=4.0), "w")  # a checkpoint was gone back to
         card(page, "grown").get_by_text(re.compile("^3 of")).wait_for()
         (folder / "lock").unlink()
