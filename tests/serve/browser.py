@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    "--disable-dev-shm-usage",  # containers have little of it
     *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
 )
 NO_RESOURCE = "Failed to load resource"
