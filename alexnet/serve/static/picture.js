@@ -212,6 +212,7 @@ async function openCamera(place, button, take) {
   };
   window.addEventListener("hashchange", close);
   const shoot = el("button", { type: "button", class: "first" }, "Take the picture");
+  shoot.disabled = true; // until there is something to see
   shoot.addEventListener("click", async () => {
     const file = await stillOf(video);
     close();
@@ -222,6 +223,7 @@ async function openCamera(place, button, take) {
   const end = el("button", { type: "button", onclick: () => [close(), button.focus()] }, "Close");
   clear(place).append(video, el("div", { class: "row" }, shoot, end));
   await video.play();
+  shoot.disabled = false;
   shoot.focus();
 }
 
